@@ -1,0 +1,23 @@
+// Bundles the tool into dist/: sealtree.js, the workers, and chunks that are loaded when a verb needs them.
+import { chmodSync, readFileSync, rmSync } from 'node:fs';
+import { build } from 'esbuild';
+
+const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'));
+const root = new URL('..', import.meta.url).pathname;
+
+rmSync(`${root}dist`, { recursive: true, force: true });
+await build({
+  absWorkingDir: root,
+  entryPoints: { sealtree: 'src/cli/main.ts' },
+  outdir: 'dist',
+  bundle: true,
+  splitting: true,
+  format: 'esm',
+  platform: 'node',
+  target: 'node20',
+  external: ['koffi'],
+  banner: { js: '' },
+  define: { SEALTREE_VERSION: JSON.stringify(version) },
+  chunkNames: 'chunk-[hash]',
+});
+chmodSync(`${root}dist/sealtree.js`, 0o755);

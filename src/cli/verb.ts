@@ -1,0 +1,59 @@
+/**
+ * What a verb of the command line is: data from which parsing, --help, man pages, completion and the
+ * compatibility tests are all made, and one function that runs it.
+ * @module
+ */
+import type { ByteString } from '../core/bytes/byte-string.ts';
+import type { Output } from './output.ts';
+
+/**
+ * Whose manners a verb has: how it words its errors and which status it exits with.
+ * `sealtree` verbs follow docs/exit-status.md; the others do as the tool of that name does.
+ */
+export type Tool = 'sealtree' | 'ostree' | 'mkcomposefs' | 'composefs-info' | 'fsverity' | 'mount.composefs';
+
+export interface OptionSpec {
+  /** As commander writes them: `-b, --branch <branch>`, `--orphan`, `--sign [secret]`. Every option has a long name. */
+  readonly flags: string;
+  readonly description: string;
+  /** Only sealtree's own name offers it: called as the real tool it is an unknown option. */
+  readonly ownOnly?: boolean;
+}
+
+export interface Verb {
+  readonly tool: Tool;
+  /** Words after the program's name; `[]` for a tool without verbs, such as mkcomposefs. */
+  readonly path: readonly string[];
+  /** One line, a verb phrase, no full stop. */
+  readonly summary: string;
+  /** Operands as they stand in the usage line, GNU style: `REV [DESTINATION]`; empty for none. */
+  readonly operands: string;
+  readonly options: readonly OptionSpec[];
+  /** Command lines that work as written. */
+  readonly examples: readonly string[];
+  /** Paragraphs for the man page, in plain text. */
+  readonly description?: readonly string[];
+  run(context: Context): Promise<number | undefined> | number | undefined | Promise<void> | void;
+}
+
+export interface Context {
+  /** The name the program was called by. */
+  readonly program: Tool;
+  /** Operands, raw bytes as the shell gave them. */
+  readonly args: readonly ByteString[];
+  readonly options: OptionValues;
+  /** Results; byte exact, buffered, flushed at exit. */
+  readonly stdout: Output;
+  /** Messages for people. */
+  readonly stderr: Output;
+}
+
+/** The options of one call, by long name without dashes. */
+export interface OptionValues {
+  /** Whether the option was given at all, with or without a value. */
+  has(name: string): boolean;
+  /** The last value given. */
+  value(name: string): ByteString | undefined;
+  /** All values in the order given; a bare `--sign` of an option with optional value counts as ''. */
+  values(name: string): readonly ByteString[];
+}

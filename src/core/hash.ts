@@ -1,0 +1,28 @@
+/**
+ * The hash port: the core asks for hashes, its surroundings say who computes them.
+ * The default is @noble/hashes, which runs in any engine; src/node/hash.ts gives OpenSSL's.
+ * @module
+ */
+import { sha256, sha512 } from '@noble/hashes/sha2.js';
+
+export type HashName = 'sha256' | 'sha512';
+
+/** Bytes of a digest. */
+export const DIGEST_SIZE: Readonly<Record<HashName, number>> = { sha256: 32, sha512: 64 };
+
+export interface StreamingHash {
+  update(data: Uint8Array): void;
+  digest(): Uint8Array;
+}
+
+export interface Hash {
+  digest(name: HashName, data: Uint8Array): Uint8Array;
+  create(name: HashName): StreamingHash;
+}
+
+const NOBLE = { sha256, sha512 } as const;
+
+export const portableHash: Hash = {
+  digest: (name, data) => NOBLE[name](data),
+  create: (name) => NOBLE[name].create(),
+};
