@@ -1,0 +1,36 @@
+/** Builds dist/ once before the tests that run it, and makes the links through which it is called. @module */
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, readdirSync, rmSync, statSync, symlinkSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root = fileURLToPath(new URL('../..', import.meta.url));
+const programs = ['sealtree', 'ostree', 'mkcomposefs', 'composefs-info', 'fsverity', 'mount.composefs'];
+
+export default function setup(): (() => void) | undefined {
+  if (process.env.SEALTREE_TEST_LINKS !== undefined) return undefined;
+  if (isStale()) {
+    const built = spawnSync(process.execPath, ['scripts/build.mjs'], { cwd: root, encoding: 'utf8' });
+    if (built.status !== 0) throw new Error(`building dist failed:\n${built.stdout}${built.stderr}`);
+  }
+  const links = mkdtempSync(join(tmpdir(), 'sealtree-links-'));
+  for (const program of programs) symlinkSync(join(root, 'dist/sealtree.js'), join(links, program));
+  process.env.SEALTREE_TEST_LINKS = links;
+  return () => {
+    delete process.env.SEALTREE_TEST_LINKS;
+    rmSync(links, { recursive: true, force: true });
+  };
+}
+
+/** Whether anything that the bundle is made of changed after it was made. */
+function isStale(): boolean {
+  const bundle = statSync(join(root, 'dist/sealtree.js'), { throwIfNoEntry: false });
+  if (bundle === undefined) return true;
+  const inputs = ['src', 'scripts', 'initramfs'].flatMap((folder) => {
+    const path = join(root, folder);
+    if (statSync(path, { throwIfNoEntry: false }) === undefined) return [];
+    return readdirSync(path, { recursive: true, encoding: 'utf8' }).map((name) => join(path, name));
+  });
+  return [...inputs, join(root, 'package.json')].some((path) => statSync(path).mtimeMs > bundle.mtimeMs);
+}
