@@ -17,6 +17,8 @@ export interface StreamingHash {
 
 export interface Hash {
   digest(name: HashName, data: Uint8Array): Uint8Array;
+  /** Writes the digest of `data` to `target` at `at`: for Merkle trees, which make one digest for every block. */
+  digestInto(name: HashName, data: Uint8Array, target: Uint8Array, at: number): void;
   create(name: HashName): StreamingHash;
 }
 
@@ -24,5 +26,6 @@ const NOBLE = { sha256, sha512 } as const;
 
 export const portableHash: Hash = {
   digest: (name, data) => NOBLE[name](data),
+  digestInto: (name, data, target, at) => target.set(NOBLE[name](data), at),
   create: (name) => NOBLE[name].create(),
 };

@@ -1,0 +1,79 @@
+/**
+ * The fs-verity descriptor, whose hash is the fs-verity digest of a file.
+ * Defined by the kernel: Documentation/filesystems/fsverity.rst, "fs-verity descriptor"; include/uapi/linux/fsverity.h.
+ * @module
+ */
+import { malformed } from '../errors.ts';
+import { DIGEST_SIZE, type HashName } from '../hash.ts';
+
+/** How a Merkle tree is built. What is left out is what composefs and ostree use: SHA-256, 4096 bytes, no salt. */
+export interface VerityOptions {
+  readonly algorithm?: HashName | undefined;
+  /** Bytes of a block of data and of the tree: a power of two from 1024 to 65536. */
+  readonly blockSize?: number | undefined;
+  /** At most 32 bytes. */
+  readonly salt?: Uint8Array | undefined;
+}
+
+export interface VerityParameters {
+  readonly algorithm: HashName;
+  readonly blockSize: number;
+  readonly salt: Uint8Array;
+}
+
+export const DEFAULT_BLOCK_SIZE = 4096;
+export const MAX_SALT_SIZE = 32;
+export const DESCRIPTOR_SIZE = 256;
+
+/** `FS_VERITY_HASH_ALG_*`. */
+export const HASH_ALGORITHM_NUMBER: Readonly<Record<HashName, number>> = { sha256: 1, sha512: 2 };
+
+const NO_SALT = new Uint8Array(0);
+
+/**
+ * Fills in the defaults.
+ *
+ * @throws SealtreeError `malformed` for a block size or salt that a descriptor cannot hold
+ */
+export function verityParameters(options: VerityOptions = {}): VerityParameters {
+  const { algorithm = 'sha256', blockSize = DEFAULT_BLOCK_SIZE, salt = NO_SALT } = options;
+  if (!isBlockSize(blockSize)) {
+    throw malformed(`fs-verity block size is ${blockSize}, not a power of two from 1024 to 65536`);
+  }
+  if (salt.length > MAX_SALT_SIZE) {
+    throw malformed(`fs-verity salt has ${salt.length} bytes, more than ${MAX_SALT_SIZE}`);
+  }
+  return { algorithm, blockSize, salt };
+}
+
+/** Whether fs-verity has blocks of this size. */
+export function isBlockSize(size: number): boolean {
+  return size >= 1024 && size <= 65536 && Number.isInteger(Math.log2(size));
+}
+
+/**
+ * Encodes the descriptor of a file.
+ *
+ * @param dataSize bytes of file data
+ * @param rootHash root of the Merkle tree, 32 bytes for sha256 and 64 for sha512; all zeros for an empty file
+ * @returns 256 bytes
+ * @throws SealtreeError `malformed` if `rootHash` has not the length of its algorithm
+ */
+export function encodeDescriptor(
+  { algorithm, blockSize, salt }: VerityParameters,
+  dataSize: number,
+  rootHash: Uint8Array,
+): Uint8Array {
+  if (rootHash.length !== DIGEST_SIZE[algorithm]) {
+    throw malformed(`${algorithm} root hash has ${rootHash.length} bytes, not ${DIGEST_SIZE[algorithm]}`);
+  }
+  const out = new Uint8Array(DESCRIPTOR_SIZE);
+  out[0] = 1; // version
+  out[1] = HASH_ALGORITHM_NUMBER[algorithm];
+  out[2] = Math.log2(blockSize);
+  out[3] = salt.length;
+  new DataView(out.buffer).setBigUint64(8, BigInt(dataSize), true);
+  out.set(rootHash, 16);
+  out.set(salt, 80);
+  return out;
+}

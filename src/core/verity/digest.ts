@@ -1,0 +1,130 @@
+/**
+ * fs-verity digests of files: what the kernel's FS_IOC_MEASURE_VERITY and `fsverity digest` say of them.
+ * Defined by the kernel: Documentation/filesystems/fsverity.rst.
+ * @module
+ */
+import { DIGEST_SIZE, type Hash } from '../hash.ts';
+import {
+  encodeDescriptor,
+  type VerityOptions,
+  type VerityParameters,
+  verityParameters,
+} from './descriptor.ts';
+import { BlockHasher, MerkleTree, type TreeBlockListener } from './merkle.ts';
+
+/** Blocks that are hashed before their digests go up the tree. */
+const BATCH = 64;
+
+/**
+ * Computes the fs-verity digest of data that comes in pieces of any size. After `digest` or `descriptor` it is
+ * ready for the next file.
+ */
+export class VerityHash {
+  readonly #hash: Hash;
+  readonly #parameters: VerityParameters;
+  readonly #blocks: BlockHasher;
+  readonly #tree: MerkleTree;
+  /** The start of a block whose rest has not come yet. */
+  readonly #pending: Uint8Array;
+  readonly #leaves: Uint8Array;
+  #pendingSize = 0;
+  #size = 0;
+
+  constructor(hash: Hash, options?: VerityOptions, onBlock?: TreeBlockListener) {
+    this.#hash = hash;
+    this.#parameters = verityParameters(options);
+    const { algorithm, blockSize } = this.#parameters;
+    this.#blocks = new BlockHasher(hash, this.#parameters);
+    this.#tree = new MerkleTree(this.#blocks, this.#parameters, onBlock);
+    this.#pending = new Uint8Array(blockSize);
+    this.#leaves = new Uint8Array(BATCH * DIGEST_SIZE[algorithm]);
+  }
+
+  update(data: Uint8Array): void {
+    const { blockSize } = this.#parameters;
+    this.#size += data.length;
+    let at = 0;
+    if (this.#pendingSize > 0) {
+      at = Math.min(data.length, blockSize - this.#pendingSize);
+      this.#pending.set(data.subarray(0, at), this.#pendingSize);
+      this.#pendingSize += at;
+      if (this.#pendingSize < blockSize) return;
+      this.#addBlocks(this.#pending);
+      this.#pendingSize = 0;
+    }
+    const end = data.length - ((data.length - at) % blockSize);
+    for (; at < end; at += BATCH * blockSize) {
+      this.#addBlocks(data.subarray(at, Math.min(at + BATCH * blockSize, end)));
+    }
+    if (end < data.length) {
+      this.#pending.set(data.subarray(end));
+      this.#pendingSize = data.length - end;
+    }
+  }
+
+  /** The digest, 32 or 64 bytes. An empty file has a root of zeros, as the kernel has it. */
+  digest(): Uint8Array {
+    return this.#hash.digest(this.#parameters.algorithm, this.descriptor());
+  }
+
+  /** The descriptor that is hashed into the digest, 256 bytes. */
+  descriptor(): Uint8Array {
+    if (this.#pendingSize > 0) this.#addBlocks(this.#pending.fill(0, this.#pendingSize));
+    const descriptor = encodeDescriptor(this.#parameters, this.#size, this.#tree.root());
+    this.#pendingSize = 0;
+    this.#size = 0;
+    return descriptor;
+  }
+
+  #addBlocks(data: Uint8Array): void {
+    const count = this.#blocks.hashAllInto(data, this.#leaves, 0);
+    this.#tree.addLeaves(this.#leaves.subarray(0, count * DIGEST_SIZE[this.#parameters.algorithm]));
+  }
+}
+
+/** The fs-verity digest of data that is there as a whole. */
+export function verityDigest(hash: Hash, data: Uint8Array, options?: VerityOptions): Uint8Array {
+  const verity = new VerityHash(hash, options);
+  verity.update(data);
+  return verity.digest();
+}
+
+/**
+ * The descriptor of a file whose blocks somebody else has hashed, by {@link BlockHasher}.
+ *
+ * @param size bytes of the file
+ * @param leaves the hashes of its blocks behind each other
+ */
+export function descriptorOfLeaves(
+  hash: Hash,
+  size: number,
+  leaves: Uint8Array,
+  options?: VerityOptions,
+  onBlock?: TreeBlockListener,
+): Uint8Array {
+  const parameters = verityParameters(options);
+  const tree = new MerkleTree(new BlockHasher(hash, parameters), parameters, onBlock);
+  tree.addLeaves(leaves);
+  return encodeDescriptor(parameters, size, tree.root());
+}
+
+/** The digest of a file whose blocks somebody else has hashed; see {@link descriptorOfLeaves}. */
+export function digestOfLeaves(
+  hash: Hash,
+  size: number,
+  leaves: Uint8Array,
+  options?: VerityOptions,
+): Uint8Array {
+  return hash.digest(verityParameters(options).algorithm, descriptorOfLeaves(hash, size, leaves, options));
+}
+
+/**
+ * What libcomposefs calls the fs-verity digest of an empty file: it hashes one block of zeros, where the kernel has
+ * a root of zeros. `composefs-info measure-file` prints it; no image holds it.
+ */
+export function libcomposefsEmptyDigest(hash: Hash): Uint8Array {
+  const parameters = verityParameters();
+  const root = new Uint8Array(DIGEST_SIZE.sha256);
+  new BlockHasher(hash, parameters).hashInto(new Uint8Array(parameters.blockSize), root, 0);
+  return hash.digest('sha256', encodeDescriptor(parameters, 0, root));
+}

@@ -1,0 +1,104 @@
+/**
+ * Calling C: koffi, loaded when the first call is made. Every foreign function of sealtree is declared through
+ * this module, by src/node/syscalls.ts and its neighbours.
+ * @module
+ */
+import { createRequire } from 'node:module';
+import { type ByteString, byteString } from '../core/bytes/byte-string.ts';
+import { SealtreeError } from '../core/errors.ts';
+import { errorNumber } from './errno.ts';
+import { systemCallError } from './io-error.ts';
+
+type Koffi = typeof import('koffi');
+type Library = ReturnType<Koffi['load']>;
+
+/** C types as koffi writes them. Byte strings go in as `path()`, buffers as they are, addresses as bigint. */
+export type ForeignType = 'int' | 'uint' | 'long' | 'ulong' | 'int64' | 'uint64' | 'void *' | 'void' | 'str';
+
+export type ForeignArgument = number | bigint | string | Uint8Array | null;
+export type ForeignFunction = (...args: ForeignArgument[]) => number;
+
+let koffi: Koffi | undefined;
+const libraries = new Map<string, Library>();
+
+/**
+ * Declares a C function; library and symbol are looked up by its first call.
+ *
+ * @param library file name for dlopen; the C library by default
+ */
+export function foreign(
+  name: string,
+  result: ForeignType,
+  args: readonly ForeignType[],
+  library = 'libc.so.6',
+): ForeignFunction {
+  let call: ForeignFunction | undefined;
+  return (...values) => {
+    call ??= open(library).func(name, result, [...args]);
+    return call(...values);
+  };
+}
+
+/** The error number that the last foreign call of this thread left. */
+export function lastErrno(): number {
+  return loadKoffi().errno();
+}
+
+/** The address of a buffer, for structs that hold pointers. The buffer must be kept alive over the call. */
+export function addressOf(data: Uint8Array): bigint {
+  return BigInt(loadKoffi().address(data));
+}
+
+/** Returns `result`, or throws what errno says if it is negative, as system calls report failure. */
+export function checked(call: string, result: number): number {
+  if (result < 0) throw systemCallError(call, lastErrno());
+  return result;
+}
+
+const PATH_MAX = 4096;
+const scratch: Buffer[] = [];
+
+/**
+ * A path as a C string, in a buffer that the next call with the same slot overwrites: for the length of one call.
+ *
+ * @param slot which buffer, for calls that take more than one path
+ */
+export function cPath(path: ByteString, slot = 0): Buffer {
+  if (path.length >= PATH_MAX)
+    throw systemCallError(path.slice(0, 80), errorNumber('ENAMETOOLONG') as number);
+  if (path.includes('\0')) throw systemCallError('path with a NUL byte', errorNumber('EINVAL') as number);
+  scratch[slot] ??= Buffer.alloc(PATH_MAX);
+  const buffer = scratch[slot];
+  buffer[buffer.write(path, 0, 'latin1')] = 0;
+  return buffer;
+}
+
+/** Bytes of a foreign buffer as a byte string. */
+export function bytesAt(buffer: Buffer, start: number, end: number): ByteString {
+  return byteString(buffer.toString('latin1', start, end));
+}
+
+function open(name: string): Library {
+  let library = libraries.get(name);
+  if (library === undefined) {
+    try {
+      library = loadKoffi().load(name);
+    } catch (error) {
+      throw new SealtreeError('unsupported', `${name} cannot be loaded on this system`, {}, { cause: error });
+    }
+    libraries.set(name, library);
+  }
+  return library;
+}
+
+function loadKoffi(): Koffi {
+  if (koffi === undefined) {
+    try {
+      koffi = createRequire(import.meta.url)('koffi') as Koffi;
+    } catch (error) {
+      const message = 'koffi, which system calls go through, is not installed for this platform';
+      throw new SealtreeError('unsupported', message, {}, { cause: error });
+    }
+  }
+  return koffi;
+}
