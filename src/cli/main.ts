@@ -1,86 +1,87 @@
 #!/usr/bin/env node
 /** Entry of the program: which tool it was called as, which verb, and the exit status. @module */
 import { readFileSync } from 'node:fs';
-import { type ByteString, byteString, displayByteString, utf8ByteString } from '../core/bytes/byte-string.ts';
-import { EXIT_STATUS, SealtreeError } from '../core/errors.ts';
+import { type ByteString, byteString, utf8ByteString } from '../core/bytes/byte-string.ts';
+import { SealtreeError } from '../core/errors.ts';
 import { Output } from './output.ts';
+import { wantsHelp } from './usage.ts';
 import type { Tool } from './verb.ts';
-import { PROGRAMS, VERBS } from './verbs.ts';
-
-declare const SEALTREE_VERSION: string;
+import { PROGRAMS } from './verbs.ts';
 
 const stdout = new Output(1);
 const stderr = new Output(2);
 
-process.exitCode = await main();
+/** Whose manners an error gets, and the usage text that may go with it. */
+let tool: Tool = PROGRAMS[programName()] ?? 'sealtree';
+let usage = '';
 
-async function main(): Promise<number> {
-  const program = PROGRAMS[programName()] ?? 'sealtree';
-  const words = rawArguments();
-  let tool: Tool = program;
+// Node's own warnings (experimental features, listeners) say nothing to who runs a command.
+if (process.env.SEALTREE_DEBUG === undefined) process.removeAllListeners('warning');
+process.on('uncaughtException', async (error) => process.exit(await fail(error)));
+process.exitCode = await main(tool, rawArguments());
+
+async function main(program: Tool, words: readonly ByteString[]): Promise<number> {
   try {
-    if (program === 'sealtree' && words[0] === '--version') {
-      stdout.line(`sealtree ${SEALTREE_VERSION}`);
-      return 0;
-    }
-    const found = findVerb(program, words);
-    const { verb } = await found.load();
-    tool = verb.tool;
-    const { parse } = await import('./program.ts');
-    const parsed = parse(verb, program, found.words);
-    if ('help' in parsed) {
-      stdout.write(utf8ByteString(parsed.help));
-      return 0;
-    }
-    return (await verb.run({ program, ...parsed, stdout, stderr })) ?? 0;
-  } catch (error) {
-    stdout.flush();
-    return report(tool, error);
-  } finally {
+    const status = await run(program, words);
     stdout.flush();
     stderr.flush();
+    return status;
+  } catch (error) {
+    return fail(error);
   }
 }
 
-/** Prints the error as the tool would and returns its exit status. */
-function report(tool: Tool, error: unknown): number {
-  const message = error instanceof Error ? error.message : String(error);
-  const code = error instanceof SealtreeError ? error.code : 'internal';
-  if (process.env.SEALTREE_DEBUG !== undefined && error instanceof Error) stderr.line(error.stack ?? '');
-  switch (tool) {
-    case 'mkcomposefs':
-    case 'composefs-info':
-    case 'mount.composefs':
-      stderr.line(`${tool}: ${message}`);
-      return 1;
-    case 'fsverity':
-      stderr.line(`ERROR: ${message}`);
-      return code === 'usage' ? 2 : 1;
-    case 'ostree':
-      stderr.line(`error: ${message}`);
-      return 1;
-    case 'sealtree':
-      stderr.line(`sealtree: ${message}`);
-      return EXIT_STATUS[code];
+async function run(program: Tool, words: readonly ByteString[]): Promise<number> {
+  if (words.length === 1 && words[0] === '--version') return printVersion(program);
+  const { findVerb } = await import('./find-verb.ts');
+  const found = await findVerb(program, words);
+  tool = found.program;
+  if (found.verb === undefined) {
+    const { programHelp } = await import('./help.ts');
+    if (found.wanted === 'version') return printVersion(tool);
+    usage = await programHelp(tool);
+    if (found.wanted !== 'help') throw found.wanted;
+    stdout.text(usage);
+    return 0;
   }
-}
-
-/** The verb is the longest run of leading words that names one. */
-function findVerb(program: Tool, words: ByteString[]) {
-  const first = words.findIndex((word) => !word.startsWith('-'));
-  const prefix = program === 'sealtree' || program === 'ostree' ? [] : [program];
-  for (let length = prefix.length === 0 ? 2 : 1; length >= 0; length--) {
-    const path = [...prefix, ...(length === 0 ? [] : words.slice(first, first + length))];
-    const load = VERBS[path.join(' ')];
-    if (load !== undefined && (length === 0 || first >= 0)) {
-      return {
-        load,
-        words: length === 0 ? words : [...words.slice(0, first), ...words.slice(first + length)],
-      };
+  const { name, verb } = found;
+  tool = verb.tool;
+  const { parse } = await import('./program.ts');
+  const parsed = await parse(verb, found.program, found.words);
+  if (parsed === 'version') return printVersion(tool);
+  if (parsed === 'help') {
+    const { verbHelp } = await import('./help.ts');
+    stdout.text(verbHelp(found.program, name, verb));
+    return 0;
+  }
+  try {
+    return (await verb.run({ program: found.program, ...parsed, stdout, stderr })) ?? 0;
+  } catch (error) {
+    if (error instanceof SealtreeError && wantsHelp(error)) {
+      const { verbUsage } = await import('./help.ts');
+      usage = verbUsage(found.program, name, verb);
     }
+    throw error;
   }
-  const name = first < 0 ? '' : displayByteString(words[first] as ByteString);
-  throw new SealtreeError('usage', name === '' ? 'No command specified' : `Unknown command '${name}'`);
+}
+
+async function printVersion(program: Tool): Promise<number> {
+  const { versionText } = await import('./version.ts');
+  stdout.text(versionText(program));
+  return 0;
+}
+
+/** Prints what went wrong after what was printed before it, and returns the exit status. */
+async function fail(error: unknown): Promise<number> {
+  const { report } = await import('./report.ts');
+  try {
+    stdout.flush();
+  } catch (flushError) {
+    return report(tool, flushError, stderr, () => usage);
+  }
+  const status = report(tool, error, stderr, () => usage);
+  stderr.flush();
+  return status;
 }
 
 function programName(): string {

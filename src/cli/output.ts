@@ -1,9 +1,15 @@
 /** Standard output and standard error as byte sinks. @module */
 import { writeSync } from 'node:fs';
 import { isatty } from 'node:tty';
+import { getSystemErrorMap } from 'node:util';
 import { type ByteString, utf8ByteString } from '../core/bytes/byte-string.ts';
+import { SealtreeError } from '../core/errors.ts';
+import { runCleanUps } from '../node/on-exit.ts';
 
 const LIMIT = 64 * 1024;
+
+/** What a shell reports for a program that SIGPIPE ended, which is how the real tools end. */
+const BROKEN_PIPE_STATUS = 141;
 
 export class Output {
   readonly #descriptor: number;
@@ -23,9 +29,14 @@ export class Output {
     if (this.#pending.length >= LIMIT) this.flush();
   }
 
+  /** Text, encoded as UTF-8. */
+  text(text: string): void {
+    this.write(utf8ByteString(text));
+  }
+
   /** Text, encoded as UTF-8, and a newline. */
   line(text: string): void {
-    this.write(utf8ByteString(`${text}\n`));
+    this.text(`${text}\n`);
   }
 
   /** Binary data as it is. */
@@ -34,6 +45,11 @@ export class Output {
     writeAll(this.#descriptor, data);
   }
 
+  /**
+   * Ends the program, quietly, if the reader of a pipe has gone.
+   *
+   * @throws SealtreeError `io` if the output cannot be written, as on a full disk
+   */
   flush(): void {
     if (this.#pending === '') return;
     const data = Buffer.from(this.#pending, 'latin1');
@@ -48,11 +64,19 @@ function writeAll(descriptor: number, data: Uint8Array): void {
     try {
       at += writeSync(descriptor, data, at);
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === 'EAGAIN') {
+      const { code, errno } = error as NodeJS.ErrnoException;
+      if (code === 'EAGAIN') {
         Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 5);
-        continue;
+      } else if (descriptor === 2) {
+        // Nobody is left to be told.
+        return;
+      } else if (code === 'EPIPE') {
+        runCleanUps();
+        process.exit(BROKEN_PIPE_STATUS);
+      } else {
+        const reason = getSystemErrorMap().get(errno ?? 0)?.[1] ?? code;
+        throw new SealtreeError('io', `writing standard output: ${reason}`);
       }
-      throw error;
     }
   }
 }

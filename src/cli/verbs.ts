@@ -3,10 +3,13 @@ import type { Tool, Verb } from './verb.ts';
 
 type Load = () => Promise<{ readonly verb: Verb }>;
 
-/** By the words after `sealtree`. Those marked with a tool are also verbs of that tool. */
+/**
+ * By the words after `sealtree`. A verb of ostree stands here under its own name (`commit`), one of fsverity
+ * behind the tool's name (`fsverity digest`), a tool without verbs under its name (`mkcomposefs`).
+ */
 export const VERBS: Readonly<Record<string, Load>> = {};
 
-/** Programs that sealtree is when called through a link of that name, and the verb each of them is (`''`: it has verbs of its own). */
+/** Programs that sealtree is when called through a link of that name, or with that name as its first word. */
 export const PROGRAMS: Readonly<Record<string, Tool>> = {
   sealtree: 'sealtree',
   ostree: 'ostree',

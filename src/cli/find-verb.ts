@@ -1,0 +1,126 @@
+/** Which verb a command line names, found as the program that was called would find it. @module */
+import { type ByteString, displayByteString } from '../core/bytes/byte-string.ts';
+import { parseGOption } from './goption.ts';
+import { type Option, optionOf } from './option.ts';
+import { REFUSED_VERBS, refusal } from './refused.ts';
+import { optionError, usageError } from './usage.ts';
+import type { Tool, Verb } from './verb.ts';
+import { PROGRAMS, VERBS } from './verbs.ts';
+
+export interface Found {
+  readonly program: Tool;
+  /** Its key in VERBS. */
+  readonly name: string;
+  readonly verb: Verb;
+  /** What is left of the command line without the words of the verb. */
+  readonly words: readonly ByteString[];
+}
+
+/** A command line that names no verb: what to do instead. */
+export interface NotFound {
+  readonly program: Tool;
+  readonly verb?: undefined;
+  readonly wanted: 'help' | 'version' | Error;
+}
+
+/** @param words the command line without the program's name */
+export async function findVerb(program: Tool, words: readonly ByteString[]): Promise<Found | NotFound> {
+  switch (program) {
+    case 'sealtree': {
+      const other = PROGRAMS[words[0] ?? ''];
+      if (other !== undefined && other !== 'sealtree') return findVerb(other, words.slice(1));
+      return findOwn(words);
+    }
+    case 'ostree':
+      return findOstree(words);
+    case 'fsverity':
+      return findFsverity(words);
+    case 'mkcomposefs':
+    case 'composefs-info':
+    case 'mount.composefs':
+      return (await load(program, program, words)) ?? notFound(program, usageError(refusal(program)));
+  }
+}
+
+/** The longest run of words, two at most, that names a verb; ostree's options may stand before it. */
+async function findOwn(words: readonly ByteString[]): Promise<Found | NotFound> {
+  const first = words.findIndex((word) => !word.startsWith('-'));
+  const leading = first < 0 ? words : words.slice(0, first);
+  if (first >= 0) {
+    for (const length of [2, 1]) {
+      const name = words.slice(first, first + length).join(' ');
+      const found = await load('sealtree', name, [...leading, ...words.slice(first + length)]);
+      if (found !== undefined) return found;
+    }
+  }
+  if (leading.includes('--help' as ByteString) || leading.includes('-h' as ByteString)) {
+    return notFound('sealtree', 'help');
+  }
+  if (leading.includes('--version' as ByteString)) return notFound('sealtree', 'version');
+  if (leading.length > 0) return notFound('sealtree', optionError(`unknown option '${shown(leading[0])}'`));
+  if (first < 0) return notFound('sealtree', usageError('no command specified'));
+  const named = shown(words[first]);
+  if (REFUSED_VERBS.ostree?.includes(named)) {
+    return notFound('sealtree', optionError(refusal(`ostree ${named}`)));
+  }
+  return notFound('sealtree', usageError(`unknown command '${named}'`));
+}
+
+/** The first word that is no option is the command, wherever it stands. */
+async function findOstree(words: readonly ByteString[]): Promise<Found | NotFound> {
+  const at = words.findIndex((word) => !word.startsWith('-'));
+  const rest = at < 0 ? words : [...words.slice(0, at), ...words.slice(at + 1)];
+  const name = at < 0 ? undefined : (words[at] as ByteString);
+  if (name !== undefined) {
+    const found = await load('ostree', name, rest);
+    if (found?.verb.tool === 'ostree') return found;
+    if (REFUSED_VERBS.ostree?.includes(name)) {
+      return notFound('ostree', optionError(refusal(`ostree ${name}`)));
+    }
+  }
+  try {
+    const parsed = parseGOption(GLOBAL_OPTIONS, rest, () => {});
+    if (typeof parsed === 'string') return notFound('ostree', parsed);
+  } catch (error) {
+    return notFound('ostree', usageError((error as Error).message));
+  }
+  return notFound(
+    'ostree',
+    usageError(name === undefined ? 'No command specified' : `Unknown command '${shown(name)}'`),
+  );
+}
+
+const GLOBAL_OPTIONS: readonly Option[] = ['-v, --verbose', '--version'].map((flags) =>
+  optionOf({ flags, description: '' }),
+);
+
+/** The first word is the command. */
+async function findFsverity(words: readonly ByteString[]): Promise<Found | NotFound> {
+  const name = words[0];
+  if (name === undefined) return notFound('fsverity', usageError('no command specified'));
+  const found = await load('fsverity', `fsverity ${name}`, words.slice(1));
+  if (found !== undefined) return found;
+  if (REFUSED_VERBS.fsverity?.includes(name)) {
+    return notFound('fsverity', optionError(refusal(`fsverity ${name}`)));
+  }
+  for (const word of words) {
+    if (word === '--help') return notFound('fsverity', 'help');
+    if (word === '--version') return notFound('fsverity', 'version');
+    if (word === '--') break;
+  }
+  return notFound('fsverity', usageError(`unrecognized command: '${shown(name)}'`));
+}
+
+async function load(program: Tool, name: string, words: readonly ByteString[]): Promise<Found | undefined> {
+  if (!Object.hasOwn(VERBS, name)) return undefined;
+  const module = await VERBS[name]?.();
+  return module && { program, name, verb: module.verb, words };
+}
+
+function notFound(program: Tool, wanted: NotFound['wanted']): NotFound {
+  return { program, wanted };
+}
+
+function shown(word: ByteString | undefined): string {
+  return word === undefined ? '' : displayByteString(word);
+}

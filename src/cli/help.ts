@@ -1,0 +1,114 @@
+/** Help texts of verbs and programs, made of the verbs' own data. @module */
+import { type Option, optionOf } from './option.ts';
+import { optionsOf } from './program.ts';
+import type { Tool, Verb } from './verb.ts';
+import { VERBS } from './verbs.ts';
+
+const WIDTH = 100;
+
+/** How a verb is called: `sealtree commit`, `ostree commit`, `fsverity digest`. */
+export function callOf(program: Tool, name: string): string {
+  return program === 'sealtree' || program === 'ostree' ? `${program} ${name}` : name;
+}
+
+/** What `--help` of a verb prints. */
+export function verbHelp(program: Tool, name: string, verb: Verb): string {
+  const examples = verb.examples.map((example) => `  ${example}\n`).join('');
+  return [
+    `${usageText(program, name, verb)}\n${verb.summary}\n`,
+    ...(verb.description ?? []).map((paragraph) => `${fill(paragraph, 0)}\n`),
+    optionTable(verb, program),
+    examples === '' ? '' : `${verb.examples.length > 1 ? 'Examples' : 'Example'}:\n${examples}`,
+  ]
+    .filter((part) => part !== '')
+    .join('\n');
+}
+
+/** What a command line that misses something gets: the help without its examples. */
+export function verbUsage(program: Tool, name: string, verb: Verb): string {
+  return `${usageText(program, name, verb)}\n${verb.summary}\n\n${optionTable(verb, program)}`;
+}
+
+/** What `--help` of a program with verbs prints, and what it prints when called without one. */
+export async function programHelp(program: Tool): Promise<string> {
+  const own: [string, string][] = [];
+  const real: [string, string][] = [];
+  for (const [name, { verb }] of await allVerbs()) {
+    if (program === 'ostree' || program === 'fsverity') {
+      if (verb.tool === program) real.push([name.replace(`${program} `, ''), verb.summary]);
+    } else if (verb.tool === 'sealtree') own.push([name, verb.summary]);
+    else real.push([name, verb.summary]);
+  }
+  const usage = `Usage:\n  ${program} ${program === 'fsverity' ? 'COMMAND [OPTION…]' : '[OPTION…] COMMAND'}\n`;
+  const options =
+    'Options:\n' +
+    table([
+      ['-h, --help', 'show this help'],
+      ['--version', 'print the version and exit'],
+    ]);
+  if (program !== 'sealtree') return `${usage}\nCommands:\n${table(real)}\n${options}`;
+  return [
+    `${usage}\nCommit, seal and verify image-based Linux trees.\n`,
+    `Commands:\n${table(own)}`,
+    `Commands with the names, options and output of the real tools:\n${table(real)}`,
+    options,
+    "'sealtree help COMMAND' tells more about one; called through a link named ostree, mkcomposefs,",
+    'composefs-info, fsverity or mount.composefs, sealtree is that tool.\n',
+  ]
+    .join('\n')
+    .replace('exit\n\n', 'exit\n\n');
+}
+
+/** Every verb with its name, sorted by it. */
+export async function allVerbs(): Promise<[string, { verb: Verb }][]> {
+  const names = Object.keys(VERBS).sort();
+  return Promise.all(
+    names.map(
+      async (name): Promise<[string, { verb: Verb }]> => [name, (await VERBS[name]?.()) as { verb: Verb }],
+    ),
+  );
+}
+
+/** `-b, --branch=BRANCH`, as option tables show it. */
+export function optionText({ short, long, takes, placeholder }: Option): string {
+  const value = takes === 'nothing' ? '' : takes === 'value' ? `=${placeholder}` : ` [${placeholder}]`;
+  return `${short === undefined ? '' : `-${short}, `}--${long}${value}`;
+}
+
+function usageText(program: Tool, name: string, verb: Verb): string {
+  return `Usage:\n  ${[callOf(program, name), '[OPTION…]', verb.operands].filter(Boolean).join(' ')}\n`;
+}
+
+function optionTable(verb: Verb, program: Tool): string {
+  const options = optionsOf(verb, program).map(optionOf);
+  return `Options:\n${table([
+    ['-h, --help', 'show this help'],
+    ...options.map((option): [string, string] => [optionText(option), option.spec.description]),
+  ])}`;
+}
+
+function table(rows: readonly [string, string][]): string {
+  const widest = Math.max(...rows.map(([left]) => left.length).filter((length) => length <= 34), 10);
+  return rows
+    .map(([left, right]) => {
+      const text = fill(right, widest + 4);
+      return left.length > widest
+        ? `  ${left}\n${' '.repeat(widest + 4)}${text}\n`
+        : `  ${left.padEnd(widest)}  ${text}\n`;
+    })
+    .join('');
+}
+
+/** Breaks a text at spaces; lines after the first begin with `indent` spaces. */
+function fill(text: string, indent: number): string {
+  const lines: string[] = [];
+  let line = '';
+  for (const word of text.split(' ')) {
+    if (line !== '' && indent + line.length + 1 + word.length > WIDTH) {
+      lines.push(line);
+      line = word;
+    } else line = line === '' ? word : `${line} ${word}`;
+  }
+  lines.push(line);
+  return lines.join(`\n${' '.repeat(indent)}`);
+}
