@@ -1,0 +1,116 @@
+/**
+ * File objects of an archive repository (`archive-z2`): a header, then the content as raw deflate, in one `.filez`.
+ * @module
+ */
+import { closeSync, fstatSync, readSync } from 'node:fs';
+import { malformed, prefixed } from '../../core/errors.ts';
+import { isSymlink } from '../../core/fs/mode.ts';
+import { decodeArchiveHeader } from '../../core/ostree/file-header.ts';
+import { inflateRaw } from '../../node/inflate.ts';
+import { errnoNameOf, ioError } from '../../node/io-error.ts';
+import type { Repo } from '../repo.ts';
+import { type FileObject, openRegularFile, readPieces } from './file-object.ts';
+
+/** Bytes of the first read; nearly every header fits. */
+const FIRST_READ = 4096;
+
+/** Bytes of a header that is read at all: as much as any other metadata may have. */
+const HEADER_LIMIT = 128 * 1024 * 1024;
+
+/** Undefined if this repository has no such object. */
+export function readArchiveFile(repo: Repo, checksum: string): FileObject | undefined {
+  const opened = openArchiveFile(repo, checksum);
+  if (opened === undefined) return undefined;
+  const { descriptor, ...parsed } = opened;
+  closeSync(descriptor);
+  const { header, size } = parsed;
+  return {
+    header,
+    size,
+    contentFile: undefined,
+    *content() {
+      if (isSymlink(header.mode)) return;
+      const again = openArchiveFile(repo, checksum);
+      if (again === undefined) throw malformed(`${repo.objectPath('file', checksum)}: vanished while it was read`);
+      try {
+        yield* exactContent(again, size);
+      } catch (error) {
+        throw prefixed(repo.objectPath('file', checksum), error);
+      } finally {
+        closeSync(again.descriptor);
+      }
+    },
+  };
+}
+
+/** An open archive object whose header has been read; the deflate stream begins at `start`. */
+export interface OpenArchiveFile {
+  readonly descriptor: number;
+  readonly header: FileObject['header'];
+  /** What the header says, which no checksum covers. */
+  readonly size: number;
+  readonly start: number;
+  readonly fileSize: number;
+}
+
+/** Opens an object and reads its header; the caller closes the descriptor. Undefined if there is none. */
+export function openArchiveFile(repo: Repo, checksum: string): OpenArchiveFile | undefined {
+  const name = repo.objectPath('file', checksum);
+  let descriptor: number;
+  try {
+    descriptor = openRegularFile(repo.objectFile('file', checksum), name);
+  } catch (error) {
+    if (errnoNameOf(error) === 'ENOENT') return undefined;
+    throw error;
+  }
+  try {
+    const fileSize = fstatSync(descriptor).size;
+    const data = readHeader(descriptor, fileSize);
+    const { header, size, length } = decodeArchiveHeader(data);
+    return { descriptor, header, size, start: length, fileSize };
+  } catch (error) {
+    closeSync(descriptor);
+    throw prefixed(name, error);
+  }
+}
+
+/** The compressed bytes inflated, as they are; the generator returns how many bytes follow the stream. */
+export function inflatedContent(file: OpenArchiveFile): Generator<Uint8Array, number> {
+  return inflateRaw(readPieces(file.descriptor, file.start, file.fileSize));
+}
+
+function* exactContent(file: OpenArchiveFile, size: number): Generator<Uint8Array, void> {
+  let length = 0;
+  for (const piece of inflatedContent(file)) {
+    length += piece.length;
+    if (length > size) throw malformed(`header says ${size} bytes of content, it has more`);
+    yield piece;
+  }
+  if (length !== size) throw malformed(`header says ${size} bytes of content, it has ${length}`);
+}
+
+/** Length prefix, padding and header; all of it is there or the object is refused. */
+function readHeader(descriptor: number, fileSize: number): Uint8Array {
+  const first = readExactly(descriptor, Buffer.alloc(Math.min(FIRST_READ, fileSize)));
+  const length = first.length < 4 ? 0 : first.readUInt32BE(0);
+  if (length > fileSize) throw malformed(`File header size ${length} exceeds size ${fileSize}`);
+  if (length === 0) throw malformed('File header size is zero');
+  const end = 8 + length;
+  if (end > fileSize) throw malformed(`File header size ${length} exceeds size ${fileSize}`);
+  if (length > HEADER_LIMIT) throw malformed(`File header size ${length} exceeds ${HEADER_LIMIT}`);
+  return end <= first.length ? first.subarray(0, end) : readExactly(descriptor, Buffer.alloc(end));
+}
+
+function readExactly(descriptor: number, buffer: Buffer): Buffer {
+  for (let at = 0; at < buffer.length; ) {
+    let length: number;
+    try {
+      length = readSync(descriptor, buffer, at, buffer.length - at, at);
+    } catch (error) {
+      throw ioError('read', error);
+    }
+    if (length === 0) throw malformed('truncated while it was read');
+    at += length;
+  }
+  return buffer;
+}

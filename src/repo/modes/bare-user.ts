@@ -1,0 +1,48 @@
+/**
+ * File objects of a `bare-user` repository: owner, mode and xattrs stand in the xattr `user.ostreemeta`, and a symlink
+ * is a regular file that holds its target and a NUL byte.
+ * @module
+ */
+import { type ByteString, byteString, bytesOf } from '../../core/bytes/byte-string.ts';
+import { malformed } from '../../core/errors.ts';
+import { isRegular, isSymlink } from '../../core/fs/mode.ts';
+import { decodeBareUserMeta } from '../../core/ostree/file-header.ts';
+import { lgetxattr } from '../../node/syscalls.ts';
+import type { Repo } from '../repo.ts';
+import { statObject } from './bare.ts';
+import { bareContent, type FileObject, openingContent } from './file-object.ts';
+
+/** Linux's PATH_MAX, NUL included: no symlink has a longer target. */
+const TARGET_LIMIT = 4096;
+
+/** Undefined if this repository has no such object. */
+export function readBareUserFile(repo: Repo, checksum: string): FileObject | undefined {
+  return openingContent(checksum, () => {
+    const path = repo.objectFile('file', checksum);
+    const stat = statObject(path);
+    if (stat === undefined) return undefined;
+    if (!isRegular(stat.mode)) throw malformed('Not a regular file');
+    const meta = decodeBareUserMeta(bytesOf(lgetxattr(path, byteString('user.ostreemeta'))), 'user.ostreemeta');
+    const link = isSymlink(meta.mode);
+    if (!link && !isRegular(meta.mode)) {
+      throw malformed(`Invalid file metadata mode ${meta.mode}; not a valid file type`);
+    }
+    const name = repo.objectPath('file', checksum);
+    const symlinkTarget = link ? readTarget(path, name, stat.size) : byteString('');
+    return {
+      header: { ...meta, rdev: 0, symlinkTarget },
+      size: link ? 0 : stat.size,
+      contentFile: link ? undefined : path,
+      content: () => (link ? [] : bareContent(path, name, stat.size)),
+    };
+  });
+}
+
+function readTarget(path: ByteString, name: string, size: number): ByteString {
+  if (size > TARGET_LIMIT) throw malformed(`${name}: symlink target of ${size} bytes, at most ${TARGET_LIMIT} are allowed`);
+  let text = '';
+  for (const piece of bareContent(path, name, size)) text += Buffer.from(piece).toString('latin1');
+  const target = text.replace(/\0$/, '');
+  if (target.includes('\0')) throw malformed(`${name}: symlink target holds a NUL byte`);
+  return byteString(target);
+}
