@@ -4,7 +4,17 @@
  * `refs/remotes/<remote>` and `refs/mirrors/<collection>`.
  * @module
  */
-import { closeSync, constants, type Dirent, fstatSync, openSync, readdirSync, readlinkSync, readSync, statSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  type Dirent,
+  fstatSync,
+  openSync,
+  readdirSync,
+  readlinkSync,
+  readSync,
+  statSync,
+} from 'node:fs';
 import {
   type ByteString,
   byteString,
@@ -111,7 +121,8 @@ export function findRev(repo: Repo, rev: ByteString, { localOnly = false } = {})
   for (; steps > 0; steps--) {
     const checksum = found as string;
     found = repo.commit(checksum).parent;
-    if (found === undefined) throw new SealtreeError('missing', `Commit ${checksum} has no parent`, { checksum });
+    if (found === undefined)
+      throw new SealtreeError('missing', `Commit ${checksum} has no parent`, { checksum });
   }
   return found;
 }
@@ -167,11 +178,7 @@ export interface CollectionRef {
  *
  * @param only this collection alone
  */
-export function listCollectionRefs(
-  repo: Repo,
-  only?: ByteString,
-  { remotes = true } = {},
-): CollectionRef[] {
+export function listCollectionRefs(repo: Repo, only?: ByteString, { remotes = true } = {}): CollectionRef[] {
   try {
     if (only !== undefined) validateCollectionId(only);
     const found = new Map<string, CollectionRef>();
@@ -293,7 +300,10 @@ function listBelow(
     throw ioError(`fstatat(${displayByteString(byteString(`${folder}/${ref}`))})`, error);
   }
   if (!isDirectory) {
-    refs.set(byteString((remote === undefined ? '' : `${remote}:`) + ref), readListed(repo, `${folder}/${ref}`));
+    refs.set(
+      byteString((remote === undefined ? '' : `${remote}:`) + ref),
+      readListed(repo, `${folder}/${ref}`),
+    );
   } else {
     enumerate(repo, { folder, below: `${ref}/`, keep: label + (keepPrefix ? `${ref}/` : ''), aliases }, refs);
   }
@@ -342,7 +352,10 @@ function enumerate(
 function readListed(repo: Repo, name: string): ByteString {
   const descriptor = openIfThere(repo, name);
   if (descriptor === undefined) {
-    throw new SealtreeError('missing', `openat(${displayByteString(byteString(name))}): No such file or directory`);
+    throw new SealtreeError(
+      'missing',
+      `openat(${displayByteString(byteString(name))}): No such file or directory`,
+    );
   }
   try {
     return readRefFile(descriptor);
@@ -353,7 +366,9 @@ function readListed(repo: Repo, name: string): ByteString {
 
 function aliasTarget(repo: Repo, name: string): ByteString {
   try {
-    return byteString(readlinkSync(fsPath(byteString(`${repo.path}/${name}`)), 'latin1').replace(/^(?:\.\.\/)+/, ''));
+    return byteString(
+      readlinkSync(fsPath(byteString(`${repo.path}/${name}`)), 'latin1').replace(/^(?:\.\.\/)+/, ''),
+    );
   } catch (error) {
     throw ioError(`readlinkat(${displayByteString(byteString(name))})`, error);
   }
@@ -367,7 +382,10 @@ function directoriesIn(repo: Repo, folder: string, maybeMissing = false): ByteSt
 
 function entriesIn(repo: Repo, folder: string, maybeMissing = false): Dirent[] {
   try {
-    return readdirSync(fsPath(byteString(`${repo.path}/${folder}`)), { encoding: 'latin1', withFileTypes: true });
+    return readdirSync(fsPath(byteString(`${repo.path}/${folder}`)), {
+      encoding: 'latin1',
+      withFileTypes: true,
+    });
   } catch (error) {
     if (maybeMissing && (error as NodeJS.ErrnoException).code === 'ENOENT') return [];
     throw ioError(`opendir(${displayByteString(byteString(folder.replace(/\/$/, '')))})`, error);

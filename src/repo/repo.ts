@@ -6,19 +6,20 @@
  * what fsck is for), but its header is checked, and the length that an archive object promises must be the one it has.
  * @module
  */
-import { lstatSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { lstatSync, readdirSync, statSync } from 'node:fs';
 import { type ByteString, byteString, byteStringFrom, displayByteString } from '../core/bytes/byte-string.ts';
 import { hexOf } from '../core/bytes/hex.ts';
 import { type Keyfile, parseKeyfile } from '../core/conf/keyfile.ts';
 import { malformed, prefixed, SealtreeError } from '../core/errors.ts';
-import { type Commit, decodeCommit } from '../core/ostree/commit.ts';
-import { decodeCommitmeta, type MetadataEntries } from '../core/ostree/commitmeta.ts';
+import { type Commit, decodeCommit, type MetadataEntry } from '../core/ostree/commit.ts';
+import { decodeCommitmeta } from '../core/ostree/commitmeta.ts';
 import { type Dirmeta, decodeDirmeta } from '../core/ostree/dirmeta.ts';
 import { type Dirtree, decodeDirtree } from '../core/ostree/dirtree.ts';
-import { type ObjectType, objectPath } from '../core/ostree/objects.ts';
+import { MAX_METADATA_SIZE, type ObjectType, objectPath, parseObjectPath } from '../core/ostree/objects.ts';
 import { fsPath } from '../node/fs-path.ts';
 import { opensslHash } from '../node/hash.ts';
-import { ioError } from '../node/io-error.ts';
+import { ioError, isErrno } from '../node/io-error.ts';
+import { readFileLimited } from '../node/read-file.ts';
 import { readArchiveFile } from './modes/archive.ts';
 import { readBareFile } from './modes/bare.ts';
 import { readBareSplitXattrsFile } from './modes/bare-split-xattrs.ts';
@@ -26,30 +27,16 @@ import { readBareUserFile } from './modes/bare-user.ts';
 import { readBareUserOnlyFile } from './modes/bare-user-only.ts';
 import type { FileObject } from './modes/file-object.ts';
 import { listRefs, resolveRev } from './refs.ts';
-
-/** `core.mode`; `archive` is written `archive-z2` in the file. */
-export type RepoMode = 'bare' | 'bare-user' | 'bare-user-only' | 'archive' | 'bare-split-xattrs';
+import { parseRepoMode, type RepoMode } from './repo-mode.ts';
 
 /** Metadata objects: all that are one GVariant. */
 export type MetadataType = Exclude<ObjectType, 'file'>;
-
-/** Bytes; what ostree itself allows a metadata object (OSTREE_MAX_METADATA_SIZE). */
-export const METADATA_LIMIT = 128 * 1024 * 1024;
 
 /** Depth of `core.parent` chains that is followed; a cycle would be endless. */
 const PARENT_LIMIT = 16;
 
 /** Entries of the dirmeta cache: directories share few of them, but a hostile repository need not. */
 const DIRMETA_CACHE_LIMIT = 4096;
-
-const MODES: Readonly<Record<string, RepoMode>> = {
-  bare: 'bare',
-  'bare-user': 'bare-user',
-  'bare-user-only': 'bare-user-only',
-  archive: 'archive',
-  'archive-z2': 'archive',
-  'bare-split-xattrs': 'bare-split-xattrs',
-};
 
 const READERS: Readonly<Record<RepoMode, (repo: Repo, checksum: string) => FileObject | undefined>> = {
   bare: readBareFile,
@@ -78,7 +65,7 @@ export class Repo {
     this.config = config;
     this.mode = mode;
     this.parent = parent;
-    this.disableXattrs = config.boolean('core', 'disable-xattrs', false);
+    this.disableXattrs = config.boolean('core', 'disable-xattrs') ?? false;
   }
 
   /**
@@ -124,7 +111,11 @@ export class Repo {
    * @throws SealtreeError `malformed` if it is larger than ostree allows, `io` if it cannot be read
    */
   rawObject(type: MetadataType, checksum: string): Uint8Array | undefined {
-    const data = readLimited(this.objectFile(type, checksum), this.objectPath(type, checksum), METADATA_LIMIT);
+    const data = readFileLimited(
+      this.objectFile(type, checksum),
+      this.objectPath(type, checksum),
+      MAX_METADATA_SIZE,
+    );
     return data ?? this.parent?.rawObject(type, checksum);
   }
 
@@ -150,7 +141,7 @@ export class Repo {
   }
 
   /** The detached metadata of a commit, undefined if it has none. Not content addressed: nothing vouches for it. */
-  commitmeta(checksum: string): MetadataEntries | undefined {
+  commitmeta(checksum: string): MetadataEntry[] | undefined {
     const data = this.rawObject('commitmeta', checksum);
     return data === undefined ? undefined : decodeCommitmeta(data, `${checksum}.commitmeta`);
   }
@@ -186,7 +177,7 @@ export class Repo {
   /** Whether `state/H.commitpartial` marks the commit as incomplete. */
   commitState(checksum: string): CommitState {
     const name = `state/${checksum}.commitpartial`;
-    const reason = readLimited(byteString(`${this.path}/${name}`), byteString(name), 4096);
+    const reason = readFileLimited(byteString(`${this.path}/${name}`), byteString(name), 4096);
     if (reason === undefined) return 'complete';
     return reason[0] === 0x66 ? 'fsck-partial' : 'partial';
   }
@@ -208,12 +199,10 @@ export class Repo {
       const folder = first.toString(16).padStart(2, '0');
       if (!folder.startsWith(prefix.slice(0, 2))) continue;
       for (const name of namesIn(this, folder)) {
-        const dot = name.lastIndexOf('.');
-        const type = OBJECT_EXTENSIONS[name.slice(dot)];
-        if (dot !== 62 || type === undefined) continue;
-        if ((name.endsWith('.file') || name.endsWith('.filez')) && name.endsWith('z') !== (this.mode === 'archive'))
-          continue;
-        visit(type, folder + name.slice(0, 62));
+        const object = parseObjectPath(byteString(folder), byteString(name), {
+          archive: this.mode === 'archive',
+        });
+        if (object !== undefined) visit(object.type, object.checksum);
       }
     }
   }
@@ -229,14 +218,6 @@ export class Repo {
   }
 }
 
-const OBJECT_EXTENSIONS: Readonly<Record<string, ObjectType>> = {
-  '.file': 'file',
-  '.filez': 'file',
-  '.dirtree': 'dirtree',
-  '.dirmeta': 'dirmeta',
-  '.commit': 'commit',
-};
-
 /** What ostree says of an object whose bytes have another hash than its name. */
 export function corrupted(where: string, type: string, expected: string, found: string): SealtreeError {
   const message = `Corrupted ${type} object; checksum expected='${expected}' actual='${found}'`;
@@ -245,11 +226,13 @@ export function corrupted(where: string, type: string, expected: string, found: 
 
 function openRepo(path: ByteString, depth: number): Repo {
   try {
-    if (depth > PARENT_LIMIT) throw malformed(`core.parent leads through more than ${PARENT_LIMIT} repositories`);
+    if (depth > PARENT_LIMIT)
+      throw malformed(`core.parent leads through more than ${PARENT_LIMIT} repositories`);
     requireDirectory(path, displayByteString(path));
     requireDirectory(byteString(`${path}/objects`), 'objects');
-    const data = readLimited(byteString(`${path}/config`), byteString('config'), 16 * 1024 * 1024);
-    if (data === undefined) throw new SealtreeError('missing', 'openat(config): No such file or directory');
+    const data = readFileLimited(byteString(`${path}/config`), byteString('config'), 16 * 1024 * 1024);
+    if (data === undefined)
+      throw new SealtreeError('missing', 'openat(config): No such file or directory', { errno: 'ENOENT' });
     const config = readConfig(data);
     const mode = modeOf(config);
     const parentPath = config.get('core', 'parent') ?? '';
@@ -281,12 +264,7 @@ function modeOf(config: Keyfile): RepoMode {
     throw malformed('Key file does not have key “repo_version” in group “core”');
   }
   if (version !== '1') throw malformed(`Invalid repository version '${displayByteString(version)}'`);
-  const name = config.get('core', 'mode') ?? 'bare';
-  const mode = Object.hasOwn(MODES, name) ? MODES[name] : undefined;
-  if (mode === undefined) {
-    throw malformed(`Invalid mode '${displayByteString(byteString(name))}' in repository configuration`);
-  }
-  return mode;
+  return parseRepoMode(config.get('core', 'mode') ?? byteString('bare'));
 }
 
 function requireDirectory(path: ByteString, name: string): void {
@@ -295,29 +273,14 @@ function requireDirectory(path: ByteString, name: string): void {
   } catch (error) {
     throw ioError(`opendir(${name})`, error);
   }
-  throw new SealtreeError('io', `opendir(${name}): Not a directory`);
+  throw new SealtreeError('io', `opendir(${name}): Not a directory`, { errno: 'ENOTDIR' });
 }
 
 function namesIn(repo: Repo, folder: string): string[] {
   try {
     return readdirSync(fsPath(byteString(`${repo.path}/objects/${folder}`)), 'latin1');
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
+    if (isErrno(error, 'ENOENT')) return [];
     throw ioError(`opendir(${folder})`, error);
-  }
-}
-
-/** The whole file if it has at most `limit` bytes; undefined if there is none. */
-function readLimited(path: ByteString, name: ByteString, limit: number): Uint8Array | undefined {
-  try {
-    const stat = statSync(fsPath(path), { throwIfNoEntry: false });
-    if (stat === undefined) return undefined;
-    if (!stat.isFile()) throw malformed(`${name}: not a regular file`);
-    if (stat.size > limit) throw malformed(`${name}: ${stat.size} bytes, at most ${limit} are allowed`);
-    return readFileSync(fsPath(path));
-  } catch (error) {
-    if (error instanceof SealtreeError) throw error;
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
-    throw ioError(`openat(${name})`, error);
   }
 }

@@ -5,7 +5,7 @@
 import { closeSync, fstatSync, readSync } from 'node:fs';
 import { malformed, prefixed } from '../../core/errors.ts';
 import { isSymlink } from '../../core/fs/mode.ts';
-import { decodeArchiveHeader } from '../../core/ostree/file-header.ts';
+import { archiveHeaderLength, decodeArchiveHeader } from '../../core/ostree/file-header.ts';
 import { inflateRaw } from '../../node/inflate.ts';
 import { errnoNameOf, ioError } from '../../node/io-error.ts';
 import type { Repo } from '../repo.ts';
@@ -13,9 +13,6 @@ import { type FileObject, openRegularFile, readPieces } from './file-object.ts';
 
 /** Bytes of the first read; nearly every header fits. */
 const FIRST_READ = 4096;
-
-/** Bytes of a header that is read at all: as much as any other metadata may have. */
-const HEADER_LIMIT = 128 * 1024 * 1024;
 
 /** Undefined if this repository has no such object. */
 export function readArchiveFile(repo: Repo, checksum: string): FileObject | undefined {
@@ -31,7 +28,8 @@ export function readArchiveFile(repo: Repo, checksum: string): FileObject | unde
     *content() {
       if (isSymlink(header.mode)) return;
       const again = openArchiveFile(repo, checksum);
-      if (again === undefined) throw malformed(`${repo.objectPath('file', checksum)}: vanished while it was read`);
+      if (again === undefined)
+        throw malformed(`${repo.objectPath('file', checksum)}: vanished while it was read`);
       try {
         yield* exactContent(again, size);
       } catch (error) {
@@ -65,12 +63,13 @@ export function openArchiveFile(repo: Repo, checksum: string): OpenArchiveFile |
   }
   try {
     const fileSize = fstatSync(descriptor).size;
-    const data = readHeader(descriptor, fileSize);
-    const { header, size, length } = decodeArchiveHeader(data);
-    return { descriptor, header, size, start: length, fileSize };
+    const data = readHeader(descriptor, fileSize, name);
+    const { header, size, length } = decodeArchiveHeader(data, name);
+    if (size > Number.MAX_SAFE_INTEGER) throw malformed(`${name}: header says ${size} bytes of content`);
+    return { descriptor, header, size: Number(size), start: length, fileSize };
   } catch (error) {
     closeSync(descriptor);
-    throw prefixed(name, error);
+    throw error;
   }
 }
 
@@ -90,26 +89,21 @@ function* exactContent(file: OpenArchiveFile, size: number): Generator<Uint8Arra
 }
 
 /** Length prefix, padding and header; all of it is there or the object is refused. */
-function readHeader(descriptor: number, fileSize: number): Uint8Array {
-  const first = readExactly(descriptor, Buffer.alloc(Math.min(FIRST_READ, fileSize)));
-  const length = first.length < 4 ? 0 : first.readUInt32BE(0);
-  if (length > fileSize) throw malformed(`File header size ${length} exceeds size ${fileSize}`);
-  if (length === 0) throw malformed('File header size is zero');
-  const end = 8 + length;
-  if (end > fileSize) throw malformed(`File header size ${length} exceeds size ${fileSize}`);
-  if (length > HEADER_LIMIT) throw malformed(`File header size ${length} exceeds ${HEADER_LIMIT}`);
-  return end <= first.length ? first.subarray(0, end) : readExactly(descriptor, Buffer.alloc(end));
+function readHeader(descriptor: number, fileSize: number, name: string): Uint8Array {
+  const first = readExactly(descriptor, Buffer.alloc(Math.min(FIRST_READ, fileSize)), name);
+  const end = archiveHeaderLength(first, fileSize, name);
+  return end <= first.length ? first.subarray(0, end) : readExactly(descriptor, Buffer.alloc(end), name);
 }
 
-function readExactly(descriptor: number, buffer: Buffer): Buffer {
+function readExactly(descriptor: number, buffer: Buffer, name: string): Buffer {
   for (let at = 0; at < buffer.length; ) {
     let length: number;
     try {
       length = readSync(descriptor, buffer, at, buffer.length - at, at);
     } catch (error) {
-      throw ioError('read', error);
+      throw ioError(`${name}: read`, error);
     }
-    if (length === 0) throw malformed('truncated while it was read');
+    if (length === 0) throw malformed(`${name}: truncated while it was read`);
     at += length;
   }
   return buffer;

@@ -6,7 +6,8 @@
 import type { ByteString } from '../../core/bytes/byte-string.ts';
 import { malformed } from '../../core/errors.ts';
 import type { Xattr } from '../../core/fs/file-tree.ts';
-import { decodeXattrs } from '../../core/ostree/dirmeta.ts';
+import { decodeVariant } from '../../core/gvariant/decode.ts';
+import { xattrsFrom } from '../../core/ostree/xattrs.ts';
 import type { Repo } from '../repo.ts';
 import { bareFileObject, statObject } from './bare.ts';
 import { type FileObject, openingContent } from './file-object.ts';
@@ -27,5 +28,6 @@ function splitXattrs(repo: Repo, checksum: string): Xattr[] {
     const name = repo.objectPath('file-xattrs-link', checksum).slice('objects/'.length) as ByteString;
     throw malformed(`openat(${name}): No such file or directory`);
   }
-  return decodeXattrs(data, `${checksum}.file-xattrs-link`);
+  const what = `${checksum}.file-xattrs-link`;
+  return xattrsFrom(decodeVariant('a(ayay)', data, what), what);
 }

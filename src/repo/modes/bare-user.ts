@@ -7,7 +7,7 @@ import { type ByteString, byteString, bytesOf } from '../../core/bytes/byte-stri
 import { malformed } from '../../core/errors.ts';
 import { isRegular, isSymlink } from '../../core/fs/mode.ts';
 import { decodeBareUserMeta } from '../../core/ostree/file-header.ts';
-import { lgetxattr } from '../../node/syscalls.ts';
+import { getXattr } from '../../node/syscalls.ts';
 import type { Repo } from '../repo.ts';
 import { statObject } from './bare.ts';
 import { bareContent, type FileObject, openingContent } from './file-object.ts';
@@ -22,15 +22,14 @@ export function readBareUserFile(repo: Repo, checksum: string): FileObject | und
     const stat = statObject(path);
     if (stat === undefined) return undefined;
     if (!isRegular(stat.mode)) throw malformed('Not a regular file');
-    const meta = decodeBareUserMeta(bytesOf(lgetxattr(path, byteString('user.ostreemeta'))), 'user.ostreemeta');
-    const link = isSymlink(meta.mode);
-    if (!link && !isRegular(meta.mode)) {
-      throw malformed(`Invalid file metadata mode ${meta.mode}; not a valid file type`);
-    }
     const name = repo.objectPath('file', checksum);
+    const value = getXattr(path, byteString('user.ostreemeta'));
+    if (value === undefined) throw malformed(`${name}: fgetxattr(user.ostreemeta): No data available`);
+    const meta = decodeBareUserMeta(bytesOf(value), `${name}: user.ostreemeta`);
+    const link = isSymlink(meta.mode);
     const symlinkTarget = link ? readTarget(path, name, stat.size) : byteString('');
     return {
-      header: { ...meta, rdev: 0, symlinkTarget },
+      header: { ...meta, symlinkTarget },
       size: link ? 0 : stat.size,
       contentFile: link ? undefined : path,
       content: () => (link ? [] : bareContent(path, name, stat.size)),
@@ -39,7 +38,8 @@ export function readBareUserFile(repo: Repo, checksum: string): FileObject | und
 }
 
 function readTarget(path: ByteString, name: string, size: number): ByteString {
-  if (size > TARGET_LIMIT) throw malformed(`${name}: symlink target of ${size} bytes, at most ${TARGET_LIMIT} are allowed`);
+  if (size > TARGET_LIMIT)
+    throw malformed(`${name}: symlink target of ${size} bytes, at most ${TARGET_LIMIT} are allowed`);
   let text = '';
   for (const piece of bareContent(path, name, size)) text += Buffer.from(piece).toString('latin1');
   const target = text.replace(/\0$/, '');

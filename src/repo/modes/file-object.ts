@@ -2,7 +2,7 @@
  * What a file object is once it is read, whatever way a repository's mode stores it.
  * @module
  */
-import { closeSync, fstatSync, openSync, constants, readSync } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
 import type { ByteString } from '../../core/bytes/byte-string.ts';
 import { malformed, prefixed, SealtreeError } from '../../core/errors.ts';
 import type { FileHeader } from '../../core/ostree/file-header.ts';
