@@ -16,7 +16,10 @@ await build({
   platform: 'node',
   target: 'node20',
   external: ['koffi'],
-  banner: { js: '' },
+  // commander is CommonJS and asks for Node's modules by require.
+  banner: {
+    js: "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);",
+  },
   define: { SEALTREE_VERSION: JSON.stringify(version) },
   chunkNames: 'chunk-[hash]',
 });

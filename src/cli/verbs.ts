@@ -7,7 +7,10 @@ type Load = () => Promise<{ readonly verb: Verb }>;
  * By the words after `sealtree`. A verb of ostree stands here under its own name (`commit`), one of fsverity
  * behind the tool's name (`fsverity digest`), a tool without verbs under its name (`mkcomposefs`).
  */
-export const VERBS: Readonly<Record<string, Load>> = {};
+export const VERBS: Readonly<Record<string, Load>> = {
+  completion: () => import('./commands/completion.ts'),
+  help: () => import('./commands/help.ts'),
+};
 
 /** Programs that sealtree is when called through a link of that name, or with that name as its first word. */
 export const PROGRAMS: Readonly<Record<string, Tool>> = {

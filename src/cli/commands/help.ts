@@ -1,0 +1,29 @@
+/** `sealtree help [COMMAND]`: what `--help` of the command prints. @module */
+import { displayByteString } from '../../core/bytes/byte-string.ts';
+import { findVerb } from '../find-verb.ts';
+import { programHelp, verbHelp } from '../help.ts';
+import { optionError } from '../usage.ts';
+import type { Verb } from '../verb.ts';
+import { PROGRAMS } from '../verbs.ts';
+
+export const verb: Verb = {
+  tool: 'sealtree',
+  path: ['help'],
+  summary: 'Tell what a command does and which options it takes',
+  operands: '[COMMAND]',
+  options: [],
+  examples: ['sealtree help commit', 'sealtree help keys transient', 'sealtree help fsverity digest'],
+  async run({ args, stdout }) {
+    const program = PROGRAMS[args[0] ?? 'sealtree'];
+    if (args.length === 0 || (args.length === 1 && (program === 'ostree' || program === 'fsverity'))) {
+      stdout.text(await programHelp(program ?? 'sealtree'));
+      return;
+    }
+    const found = await findVerb('sealtree', args);
+    if (found.verb === undefined && found.wanted instanceof Error) throw found.wanted;
+    if (found.verb === undefined || found.words.length > 0) {
+      throw optionError(`unknown command '${args.map(displayByteString).join(' ')}'`);
+    }
+    stdout.text(verbHelp(found.program, found.name, found.verb));
+  },
+};
