@@ -1,0 +1,389 @@
+/**
+ * Reads composefs dump files: composefs-dump(5), and mkcomposefs 1.0.8 where that says less than it does.
+ * One line is one inode or hard link; eleven fields separated by single spaces, then xattrs.
+ * @module
+ */
+import { type ByteString, byteString } from '../bytes/byte-string.ts';
+import { malformed, type SealtreeError } from '../errors.ts';
+import { type DirectoryEntry, type Inode, isHardLink, type Xattr } from '../fs/file-tree.ts';
+import {
+  INLINE_CONTENT_MAX,
+  NAME_MAX,
+  PAYLOAD_MAX,
+  XATTR_BUDGET,
+  XATTR_HEADER_COST,
+  XATTR_NAME_MAX,
+  xattrCost,
+} from '../fs/limits.ts';
+import { S_IFBLK, S_IFCHR, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG } from '../fs/mode.ts';
+import { unescapeField } from './escape.ts';
+import { asSigned, lowWord, parseUnsigned } from './integer.ts';
+
+export interface ReadDumpOptions {
+  /** What mkcomposefs does if CFS_PARSE_STRICT is set: refuse contradictions that it otherwise passes over. */
+  readonly strict?: boolean;
+}
+
+/** Bytes of the xattr fields of one line. */
+const XATTR_FIELDS_MAX = 65535;
+
+/** Distinct xattr fields that are remembered, so that labels which many files have are parsed once. */
+const XATTR_CACHE_MAX = 4096;
+
+const EMPTY = byteString('');
+
+/**
+ * Reads a dump file.
+ *
+ * @param chunks the text in pieces of any size; large ones that end with a line are read fastest
+ * @throws SealtreeError `malformed` in mkcomposefs's words; `detail.line` counts from 1
+ */
+export function readDump(chunks: Iterable<ByteString>, options: ReadDumpOptions = {}): Inode {
+  const reader = new DumpReader(options.strict ?? false);
+  let rest = '';
+  for (const chunk of chunks) {
+    const text = byteString(rest + chunk);
+    const end = text.lastIndexOf('\n') + 1;
+    rest = text.slice(end);
+    reader.lines(text, end);
+  }
+  if (rest !== '') {
+    if (options.strict) throw malformed('Missing trailing newline');
+    reader.lines(byteString(`${rest}\n`), rest.length + 1);
+  }
+  return reader.finish();
+}
+
+class DumpReader {
+  readonly #strict: boolean;
+  #root: Inode | undefined;
+  #line = 0;
+  /** Directories by their path as a line writes it, with the slash behind it. */
+  readonly #directories = new Map<string, Inode>();
+  #lastParentPath = '';
+  #lastParent: Inode | undefined;
+  readonly #links: { link: { linkTo: DirectoryEntry }; target: ByteString | undefined; line: number }[] = [];
+  readonly #xattrCache = new Map<string, Xattr>();
+
+  // The text that is being read, the offset in it, and where the next special character is at or after that.
+  #text = EMPTY;
+  #at = 0;
+  #end = 0;
+  #nextEscape = 0;
+
+  constructor(strict: boolean) {
+    this.#strict = strict;
+  }
+
+  /** Reads the lines of `text` up to `end`, which is behind a newline. */
+  lines(text: ByteString, end: number): void {
+    this.#text = text;
+    this.#nextEscape = -1;
+    let nextNul = -1;
+    try {
+      for (let at = 0; at < end; at = this.#end + 1) {
+        this.#line++;
+        this.#at = at;
+        this.#end = text.indexOf('\n', at);
+        if (nextNul < at) {
+          nextNul = text.indexOf('\0', at);
+          if (nextNul < 0) nextNul = Number.POSITIVE_INFINITY;
+        }
+        if (nextNul < this.#end)
+          throw malformed(`Invalid embedded NUL character at position ${nextNul - at}`);
+        if (this.#nextEscape < at) {
+          this.#nextEscape = text.indexOf('\\', at);
+          if (this.#nextEscape < 0) this.#nextEscape = Number.POSITIVE_INFINITY;
+        }
+        this.#readLine(this.#nextEscape < this.#end);
+      }
+    } catch (error) {
+      throw withLine(error, this.#line);
+    }
+  }
+
+  /** Resolves hard links, the last line first, and returns the root. */
+  finish(): Inode {
+    const root = this.#root;
+    if (root === undefined) throw malformed('No files in dump file');
+    for (const { link, target, line } of this.#links.reverse()) {
+      if (target === undefined) throw withLine(malformed('No target path for the hardlink'), line);
+      const found = lookup(root, target);
+      if (found === undefined) throw withLine(malformed(`No target at ${target} for hardlink`), line);
+      if (found === link) throw withLine(malformed(`Self-referential hardlink ${target}`), line);
+      link.linkTo = found;
+    }
+    return root;
+  }
+
+  #readLine(hasEscape: boolean): void {
+    const pathField = this.#field();
+    const path = hasEscape ? cString(unescapeField(pathField)) : pathField;
+    if (path === '') throw malformed('Invalid empty path');
+    const sizeField = this.#field();
+    let modeField = this.#field();
+    const isLink = modeField.startsWith('@');
+    if (isLink) modeField = byteString(modeField.slice(1));
+    const mode = lowWord(parseOctal(modeField));
+    if (!isKnownType(mode)) throw malformed(`Invalid mode ${mode.toString(8)}`);
+
+    if (isLink) {
+      const link = { linkTo: undefined as unknown as DirectoryEntry };
+      // What the line says beyond path and target does not count, not even if it makes no sense.
+      this.#add(path, link, mode);
+      if ((mode & S_IFMT) === S_IFDIR) throw malformed("Directories can't be hardlinked");
+      for (let skipped = 0; skipped < 5; skipped++) this.#field();
+      this.#links.push({ link, target: this.#optional(hasEscape), line: this.#line });
+      return;
+    }
+
+    const inode: Inode = {
+      mode,
+      nlink: 0,
+      uid: 0,
+      gid: 0,
+      rdev: 0,
+      size: 0,
+      mtimeSec: 0,
+      mtimeNsec: 0,
+      xattrs: [],
+      payload: undefined,
+      content: undefined,
+      digest: undefined,
+      children: (mode & S_IFMT) === S_IFDIR ? new Map() : undefined,
+    };
+    this.#add(path, inode, mode);
+    this.#readInode(inode, sizeField, hasEscape);
+  }
+
+  #readInode(inode: Inode, sizeField: ByteString, hasEscape: boolean): void {
+    const type = inode.mode & S_IFMT;
+    const size = parseDecimal(sizeField);
+    inode.size = size;
+    inode.nlink = lowWord(parseDecimal(this.#field()));
+    const uid = parseDecimal(this.#field());
+    inode.uid = lowWord(uid);
+    // mkcomposefs looks at the wrong variable here: with any owner but root, the next two may be nonsense.
+    const parse = uid === 0 ? parseDecimal : parseLenient;
+    inode.gid = lowWord(parse(this.#field()));
+    const rdev = parse(this.#field());
+    const isDevice = type === S_IFCHR || type === S_IFBLK;
+    if (isDevice) inode.rdev = lowWord(rdev);
+    this.#readMtime(inode, this.#field());
+
+    const payload = this.#optional(hasEscape);
+    const contentField = this.#field();
+    let content: ByteString | undefined;
+    if (contentField !== '-') {
+      content = hasEscape ? unescapeField(contentField) : contentField;
+      // Compared as numbers: no content is as long as a size that is a bigint.
+      if (content.length !== size) {
+        throw malformed(`Invalid content size ${content.length}, must match size ${asSigned(size)}`);
+      }
+    }
+    const digest = this.#optional(hasEscape);
+    if (this.#strict && !isDevice && rdev !== 0) throw malformed('Non-zero devnum on non-device');
+    if (type === S_IFLNK) {
+      if (payload === undefined || payload === '' || payload.length > PAYLOAD_MAX) {
+        throw malformed('Invalid symlink');
+      }
+      inode.payload = payload;
+      inode.size = payload.length;
+      if (this.#strict) {
+        if (payload.length !== size) {
+          throw malformed(`Invalid symlink size ${payload.length}, must match size ${asSigned(size)}`);
+        }
+        if (content) throw malformed('Symlink cannot have content');
+      }
+    } else {
+      if (payload !== undefined && payload.length > PAYLOAD_MAX) throw malformed('Invalid payload');
+      inode.payload = payload;
+      if (content !== undefined && content.length > INLINE_CONTENT_MAX) {
+        throw malformed(`Inline content size ${content.length} exceeds maximum ${INLINE_CONTENT_MAX}`);
+      }
+      if (content) inode.content = content;
+    }
+    // mkcomposefs puts whatever its stack held into the image if the digest of an external file is not one.
+    if (digest !== undefined) {
+      const valid = /^[0-9a-fA-F]{64}/.test(digest);
+      if (valid) inode.digest = lowerHex(digest.length === 64 ? digest : byteString(digest.slice(0, 64)));
+      else if (type === S_IFREG && size !== 0 && !content) throw malformed(`Invalid digest ${digest}`);
+    }
+    if (this.#at < this.#end) this.#readXattrs(inode, hasEscape);
+  }
+
+  #readMtime(inode: Inode, field: ByteString): void {
+    if (field === '0.0') return;
+    const dot = field.indexOf('.');
+    inode.mtimeSec = asSigned(parseDecimal(byteString(dot < 0 ? field : field.slice(0, dot))));
+    inode.mtimeNsec = lowWord(parseDecimal(dot < 0 ? EMPTY : byteString(field.slice(dot + 1))));
+  }
+
+  #readXattrs(inode: Inode, hasEscape: boolean): void {
+    if (this.#end - this.#at > XATTR_FIELDS_MAX) throw malformed('Too many xattrs');
+    const xattrs = inode.xattrs;
+    let account = 0;
+    while (this.#at < this.#end) {
+      const xattr = this.#xattr(this.#field(), hasEscape);
+      const [key, value] = xattr;
+      const old = xattrs.findIndex(([known]) => known === key);
+      if (old >= 0) {
+        account -= xattrCost(key.length, (xattrs[old] as Xattr)[1].length);
+        const last = xattrs.pop() as Xattr;
+        if (old < xattrs.length) xattrs[old] = last;
+      }
+      if (xattrs.length === 0) account = XATTR_HEADER_COST;
+      account += xattrCost(key.length, value.length);
+      if (account > XATTR_BUDGET) throw malformed("Can't set xattr");
+      xattrs.push(xattr);
+    }
+  }
+
+  #xattr(field: ByteString, hasEscape: boolean): Xattr {
+    const cached = this.#xattrCache.get(field);
+    if (cached !== undefined) return cached;
+    const equal = field.indexOf('=');
+    if (equal < 0) throw malformed('Missing = in xattr');
+    const rawKey = byteString(field.slice(0, equal));
+    const rawValue = byteString(field.slice(equal + 1));
+    const key = hasEscape ? cString(unescapeField(rawKey)) : rawKey;
+    const value = hasEscape ? unescapeField(rawValue) : rawValue;
+    if (key === '' || key.length > XATTR_NAME_MAX) throw malformed("Can't set xattr");
+    const xattr: Xattr = [key, value];
+    if (this.#xattrCache.size < XATTR_CACHE_MAX) this.#xattrCache.set(field, xattr);
+    return xattr;
+  }
+
+  /** The next field of the line; empty behind its end. */
+  #field(): ByteString {
+    const start = this.#at;
+    const end = this.#end;
+    if (start >= end) return EMPTY;
+    let space = this.#text.indexOf(' ', start);
+    if (space < 0 || space > end) space = end;
+    this.#at = space + 1;
+    return this.#text.slice(start, space) as ByteString;
+  }
+
+  /** The next field; undefined for `-`. */
+  #optional(hasEscape: boolean): ByteString | undefined {
+    const field = this.#field();
+    if (field === '-') return undefined;
+    return hasEscape ? cString(unescapeField(field)) : field;
+  }
+
+  #add(path: ByteString, entry: DirectoryEntry, mode: number): void {
+    if (path === '/') {
+      if ((mode & S_IFMT) !== S_IFDIR) throw malformed('Root must be a directory');
+      if (this.#root !== undefined) throw malformed("Can't have multiple roots");
+      this.#root = entry as Inode;
+      return;
+    }
+    if (this.#root === undefined) throw malformed('Root node not present');
+    const slash = path.lastIndexOf('/') + 1;
+    const name = byteString(path.slice(slash));
+    const parent = this.#parent(this.#root, path, slash);
+    const children = parent.children;
+    if (children === undefined) throw malformed(`Parent must be a directory for ${path}`);
+    if (name === '.' || name === '..') throw malformed(`Invalid . or .. in path: ${path}`);
+    if (name === '' || name.length > NAME_MAX || children.has(name)) throw malformed("Can't add child");
+    children.set(name, entry);
+  }
+
+  /** The directory whose path is the first `length` bytes of `path`. */
+  #parent(root: Inode, path: ByteString, length: number): Inode {
+    const last = this.#lastParentPath;
+    if (this.#lastParent !== undefined && last.length === length && path.startsWith(last)) {
+      return this.#lastParent;
+    }
+    const text = path.slice(0, length);
+    let parent = this.#directories.get(text);
+    if (parent === undefined) {
+      const found = lookup(root, byteString(text));
+      if (found === undefined) throw malformed(`Parent directory missing for ${path}`);
+      if (isHardLink(found) || found.children === undefined) {
+        throw malformed(`Parent must be a directory for ${path}`);
+      }
+      parent = found;
+      this.#directories.set(text, parent);
+    }
+    this.#lastParentPath = text;
+    this.#lastParent = parent;
+    return parent;
+  }
+}
+
+/** What `path` names, slashes collapsing, links not followed. */
+function lookup(root: Inode, path: ByteString): DirectoryEntry | undefined {
+  let at: DirectoryEntry | undefined = root;
+  for (const name of path.split('/')) {
+    if (name === '') continue;
+    if (at === undefined || isHardLink(at)) return undefined;
+    at = at.children?.get(byteString(name));
+  }
+  return at;
+}
+
+/** mkcomposefs holds most fields as C strings: they end at a NUL byte. */
+function cString(text: ByteString): ByteString {
+  const end = text.indexOf('\0');
+  return end < 0 ? text : byteString(text.slice(0, end));
+}
+
+function parseDecimal(field: ByteString): number | bigint {
+  const length = field.length;
+  if (length === 0 || length > 15) return parseUnsigned(field, 10);
+  let value = 0;
+  for (let i = 0; i < length; i++) {
+    const digit = field.charCodeAt(i) - 0x30;
+    if (digit < 0 || digit > 9) return parseUnsigned(field, 10);
+    value = value * 10 + digit;
+  }
+  return value;
+}
+
+function parseOctal(field: ByteString): number | bigint {
+  const length = field.length;
+  if (length === 0 || length > 15) return parseUnsigned(field, 8);
+  let value = 0;
+  for (let i = 0; i < length; i++) {
+    const digit = field.charCodeAt(i) - 0x30;
+    if (digit < 0 || digit > 7) return parseUnsigned(field, 8);
+    value = value * 8 + digit;
+  }
+  return value;
+}
+
+/** 0 for what is not a number. */
+function parseLenient(field: ByteString): number | bigint {
+  try {
+    return parseDecimal(field);
+  } catch {
+    return 0;
+  }
+}
+
+function isKnownType(mode: number): boolean {
+  switch (mode & S_IFMT) {
+    case 0o140000:
+    case S_IFLNK:
+    case S_IFREG:
+    case S_IFBLK:
+    case S_IFDIR:
+    case S_IFCHR:
+    case 0o010000:
+      return true;
+    default:
+      return false;
+  }
+}
+
+function lowerHex(digest: ByteString): string {
+  return /[A-F]/.test(digest) ? digest.toLowerCase() : digest;
+}
+
+function withLine(error: unknown, line: number): unknown {
+  const known = error as SealtreeError;
+  if (known?.code !== 'malformed' || 'line' in known.detail) return error;
+  return malformed(known.message, { ...known.detail, line });
+}

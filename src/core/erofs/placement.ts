@@ -1,0 +1,200 @@
+/**
+ * Where everything of an image goes: which form an inode has, what of its data stands behind it and what in blocks
+ * of its own, and which slots and blocks those are.
+ * @module
+ */
+import { roundUp } from '../bytes/align.ts';
+import type { Inode } from '../fs/file-tree.ts';
+import {
+  BLOCK_BITS,
+  BLOCK_SIZE,
+  CHUNK_ADDRESS_SIZE,
+  COMPACT_INODE_SIZE,
+  DIRENT_SIZE,
+  EXTENDED_INODE_SIZE,
+  INODES_START,
+  MAX_CHUNK_BITS,
+  MAX_CHUNKS,
+  SLOT_SIZE,
+} from './format.ts';
+import { type InodeOrder, isWhiteout, throwFirstFault } from './order.ts';
+import { type ImageXattrs, isExternal } from './xattrs.ts';
+
+/** A tail longer than this gets a block of its own. */
+const MAX_TAIL = BLOCK_SIZE / 2;
+
+export interface Placement {
+  /** By inode number: address of the inode in slots. A double: images may be larger than 4 GiB. */
+  readonly nids: Float64Array;
+  /** By inode number: whether the 64-byte form is needed. */
+  readonly extended: Uint8Array;
+  /** By inode number: bytes of data directly behind the inode. */
+  readonly tails: Uint16Array;
+  /** By inode number: data blocks. */
+  readonly blockCounts: Uint32Array;
+  /** Index of the first entry in a directory's tail; parallel to `order.directories`. */
+  readonly tailEntries: readonly number[];
+  readonly inodesEnd: number;
+  readonly dataStart: number;
+  readonly blocks: number;
+}
+
+/** Sizes in `number` or, above 2^53, `bigint`. */
+type Size = number | bigint;
+
+export function placeInodes(order: InodeOrder, xattrs: ImageXattrs): Placement {
+  const count = order.inodes.length;
+  const nids = new Float64Array(count);
+  const extended = new Uint8Array(count);
+  const tails = new Uint16Array(count);
+  const blockCounts = new Uint32Array(count);
+  const tailEntries = measure(order, tails, blockCounts);
+  throwFirstFault(order);
+
+  let at = INODES_START;
+  let dataBlocks = 0;
+  let directory = 0;
+  for (let ino = 0; ino < count; ino++) {
+    const inode = order.inodes[ino] as Inode;
+    const type = order.types[ino] as number;
+    let size: Size = inode.size;
+    let links = inode.nlink;
+    if (type === 2) {
+      size = directorySize(blockCounts[ino] as number, tails[ino] as number);
+      links = order.directoryLinks[directory++] as number;
+    } else if (type === 1 && isWhiteout(inode)) {
+      size = 0;
+    } else if (type === 7) {
+      size = inode.payload?.length ?? 0;
+    }
+    const compact =
+      inode.mtimeNsec === order.minMtimeNsec &&
+      inode.mtimeSec === order.minMtimeSec &&
+      links <= 0xffff &&
+      inode.uid <= 0xffff &&
+      inode.gid <= 0xffff &&
+      size <= 0xffffffff;
+    extended[ino] = compact ? 0 : 1;
+
+    at = roundUp(at, SLOT_SIZE);
+    const fixed = (compact ? COMPACT_INODE_SIZE : EXTENDED_INODE_SIZE) + (xattrs.areaSizes[ino] as number);
+    const tail = tails[ino] as number;
+    if (type === 7) {
+      const total = fixed + tail;
+      if (total >= BLOCK_SIZE) {
+        blockCounts[ino] = 1;
+        tails[ino] = 0;
+      }
+      // The whole of a symlink is wanted in one block, also when its target has just been moved out.
+      if (Math.floor(at / BLOCK_SIZE) !== Math.floor((at + total - 1) / BLOCK_SIZE)) {
+        at = roundUp(at, BLOCK_SIZE);
+      }
+    } else if (tail > 0) {
+      const room = BLOCK_SIZE - ((at + fixed) % BLOCK_SIZE);
+      if (room < tail) {
+        const shift = roundUp(room, SLOT_SIZE);
+        if (tail <= BLOCK_SIZE - ((at + fixed + shift) % BLOCK_SIZE)) {
+          at += shift;
+        } else {
+          (blockCounts[ino] as number)++;
+          tails[ino] = 0;
+          at = roundUp(at, BLOCK_SIZE);
+        }
+      }
+    }
+    nids[ino] = at / SLOT_SIZE;
+    at += fixed + (tails[ino] as number);
+    dataBlocks += blockCounts[ino] as number;
+  }
+  const inodesEnd = roundUp(at, SLOT_SIZE);
+  const dataStart = roundUp(inodesEnd + xattrs.sharedSize, BLOCK_SIZE);
+  return {
+    nids,
+    extended,
+    tails,
+    blockCounts,
+    tailEntries,
+    inodesEnd,
+    dataStart,
+    blocks: dataStart / BLOCK_SIZE + dataBlocks,
+  };
+}
+
+export function directorySize(blocks: number, tail: number): number {
+  return blocks * BLOCK_SIZE + tail;
+}
+
+/**
+ * How a file outside the image is cut into chunks, none of which has an address.
+ *
+ * @returns undefined if there are more than libcomposefs allows
+ */
+export function chunksOf(size: Size): { bits: number; count: number } | undefined {
+  if (typeof size === 'bigint') {
+    // Rounding up to a chunk wraps around 2^64 in libcomposefs: the largest sizes have no chunk at all.
+    return size > (1n << 64n) - (1n << BigInt(MAX_CHUNK_BITS))
+      ? { bits: MAX_CHUNK_BITS, count: 0 }
+      : undefined;
+  }
+  let bits = BLOCK_BITS;
+  for (let reach = BLOCK_SIZE; reach < size && bits < MAX_CHUNK_BITS; reach *= 2) bits++;
+  const count = Math.ceil(size / 2 ** bits);
+  return count > MAX_CHUNKS ? undefined : { bits, count };
+}
+
+/** Fills in tails and blocks as they are before placement. */
+function measure(order: InodeOrder, tails: Uint16Array, blockCounts: Uint32Array): number[] {
+  const tailEntries: number[] = [];
+  for (let ino = 0; ino < order.inodes.length; ino++) {
+    const inode = order.inodes[ino] as Inode;
+    switch (order.types[ino]) {
+      case 1: {
+        if (isExternal(inode)) {
+          const chunks = chunksOf(inode.size);
+          if (chunks !== undefined) tails[ino] = chunks.count * CHUNK_ADDRESS_SIZE;
+          else {
+            order.faults.push({
+              ino,
+              message: 'File too large',
+              reason: `size is ${inode.size}, the most is ${2 ** 53}`,
+            });
+          }
+        } else if (inode.content && !isWhiteout(inode)) {
+          const tail = inode.content.length % BLOCK_SIZE;
+          tails[ino] = tail <= MAX_TAIL ? tail : 0;
+          blockCounts[ino] = Math.floor(inode.content.length / BLOCK_SIZE) + (tail <= MAX_TAIL ? 0 : 1);
+        }
+        break;
+      }
+      case 2: {
+        const directory = tailEntries.length;
+        const end = order.firstEntries[directory + 1] as number;
+        let first = order.firstEntries[directory] as number;
+        let blocks = 0;
+        let used = 0;
+        for (let entry = first; entry < end; entry++) {
+          const cost = DIRENT_SIZE + (order.entryNames[entry] as string).length;
+          if (used + cost > BLOCK_SIZE) {
+            blocks++;
+            used = 0;
+            first = entry;
+          }
+          used += cost;
+        }
+        if (used > MAX_TAIL) {
+          blocks++;
+          used = 0;
+          first = end;
+        }
+        tailEntries.push(first);
+        blockCounts[ino] = blocks;
+        tails[ino] = used;
+        break;
+      }
+      case 7:
+        tails[ino] = inode.payload?.length ?? 0;
+        break;
+    }
+  }
+  return tailEntries;
+}
