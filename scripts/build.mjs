@@ -8,7 +8,7 @@ const root = new URL('..', import.meta.url).pathname;
 rmSync(`${root}dist`, { recursive: true, force: true });
 await build({
   absWorkingDir: root,
-  entryPoints: { sealtree: 'src/cli/main.ts' },
+  entryPoints: { sealtree: 'src/cli/main.ts', worker: 'src/node/worker.ts' },
   outdir: 'dist',
   bundle: true,
   splitting: true,

@@ -13,14 +13,14 @@ import { errorName, errorNumber, errorText } from './errno.ts';
  * @returns `io` with `detail.errno` (`ENOENT`), or the code that the error had
  */
 export function ioError(what: string, error: unknown): SealtreeError {
+  return prefixed(what, plainError(error));
+}
+
+/** What the system says and nothing else (`No such file or directory`); an error of another kind as it is. */
+export function plainError(error: unknown): unknown {
   const number = errnoOf(error);
-  if (number === undefined) return prefixed(what, error);
-  return new SealtreeError(
-    'io',
-    `${what}: ${errorText(number)}`,
-    { errno: errorName(number) },
-    { cause: error },
-  );
+  if (number === undefined) return error;
+  return new SealtreeError('io', errorText(number), { errno: errorName(number) }, { cause: error });
 }
 
 /** The failure of a system call by its number; `ioError` puts a better sentence in place of `call: text`. */

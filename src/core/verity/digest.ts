@@ -71,9 +71,15 @@ export class VerityHash {
   descriptor(): Uint8Array {
     if (this.#pendingSize > 0) this.#addBlocks(this.#pending.fill(0, this.#pendingSize));
     const descriptor = encodeDescriptor(this.#parameters, this.#size, this.#tree.root());
+    this.reset();
+    return descriptor;
+  }
+
+  /** Forgets what came so far. */
+  reset(): void {
+    this.#tree.reset();
     this.#pendingSize = 0;
     this.#size = 0;
-    return descriptor;
   }
 
   #addBlocks(data: Uint8Array): void {

@@ -81,7 +81,7 @@ export class MerkleTree {
   readonly #blockSize: number;
   readonly #digestSize: number;
   readonly #onBlock: TreeBlockListener | undefined;
-  #levels: Level[] = [];
+  readonly #levels: Level[] = [];
 
   constructor(hasher: BlockHasher, { algorithm, blockSize }: VerityParameters, onBlock?: TreeBlockListener) {
     this.#hasher = hasher;
@@ -105,7 +105,7 @@ export class MerkleTree {
     }
   }
 
-  /** The root: all zeros without any data. Leaves the tree empty, ready for the next file. */
+  /** The root: all zeros without any data. Nothing can be added after it but by `reset`. */
   root(): Uint8Array {
     let root = new Uint8Array(this.#digestSize);
     for (let i = 0; i < this.#levels.length; i++) {
@@ -116,8 +116,12 @@ export class MerkleTree {
       }
       this.#pushUp(i);
     }
-    this.#levels = [];
     return root;
+  }
+
+  /** Empties the tree for the next file. */
+  reset(): void {
+    this.#levels.length = 0;
   }
 
   /**

@@ -1,0 +1,20 @@
+/** Every job that a worker can do and where it lives; a module is loaded when its job is wanted. @module */
+/**
+ * Does one batch.
+ *
+ * @throws SealtreeError which arrives as it is at whoever waits for the batch
+ */
+// biome-ignore lint/suspicious/noExplicitAny: the job and its pool agree on the types
+export type Perform = (batch: any) => unknown;
+
+export interface JobModule {
+  /** @param settings what the pool was made with */
+  // biome-ignore lint/suspicious/noExplicitAny: the job and its pool agree on the type
+  startJob(settings: any): Perform;
+}
+
+export type JobName = 'verity';
+
+export const JOBS: Readonly<Record<JobName, () => Promise<JobModule>>> = {
+  verity: () => import('./verity-job.ts'),
+};

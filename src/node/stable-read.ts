@@ -1,0 +1,79 @@
+/** Reading files that must not change meanwhile. @module */
+import { closeSync, constants, openSync, readSync } from 'node:fs';
+import { type ByteString, byteString } from '../core/bytes/byte-string.ts';
+import { SealtreeError } from '../core/errors.ts';
+import { fsPath } from './fs-path.ts';
+import { type FileStatus, statAt } from './syscalls.ts';
+
+/** By what a change shows. */
+export type FileStamp = Pick<FileStatus, 'size' | 'mtimeSec' | 'mtimeNsec' | 'ctimeSec' | 'ctimeNsec'>;
+
+/**
+ * Reads a regular file once from end to end.
+ *
+ * @param stamp its status as it was examined; it must still hold when the end is reached
+ * @param buffer where the pieces go, one after another; a file larger than it comes in several
+ * @param consume gets the file's descriptor once and pieces, valid during the call
+ * @throws SealtreeError `io`: what the system says, or `file changed while it was read: …`
+ */
+export function readStable(
+  place: ByteString,
+  stamp: FileStamp,
+  buffer: Buffer,
+  consume: (piece: Uint8Array) => void,
+): void {
+  const fd = openStable(place);
+  try {
+    readRange(fd, 0, stamp.size, buffer, consume);
+    checkUnchanged(fd, stamp);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** Opens a file for reading: not through a symlink, and without waiting should it be a fifo by now. */
+export function openStable(place: ByteString): number {
+  return openSync(fsPath(place), constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+}
+
+/**
+ * Reads `length` bytes at `start` through `buffer`.
+ *
+ * @throws SealtreeError `io` if the file ends before
+ */
+export function readRange(
+  fd: number,
+  start: number,
+  length: number,
+  buffer: Buffer,
+  consume: (piece: Uint8Array) => void,
+): void {
+  let at = 0;
+  while (at < length) {
+    const wanted = Math.min(buffer.length, length - at);
+    let filled = 0;
+    while (filled < wanted) {
+      const count = readSync(fd, buffer, filled, wanted - filled, start + at + filled);
+      if (count === 0) throw changed(`it ends at ${start + at + filled} bytes, not ${start + length}`);
+      filled += count;
+    }
+    consume(filled === buffer.length ? buffer : buffer.subarray(0, filled));
+    at += filled;
+  }
+}
+
+/** @throws SealtreeError `io` if size, modification or change time are no longer what they were */
+export function checkUnchanged(fd: number, stamp: FileStamp): void {
+  const now = statAt(fd, byteString(''));
+  if (now.size !== stamp.size) throw changed(`size is ${now.size}, was ${stamp.size}`);
+  const same =
+    now.mtimeNsec === stamp.mtimeNsec &&
+    now.ctimeNsec === stamp.ctimeNsec &&
+    now.mtimeSec === stamp.mtimeSec &&
+    now.ctimeSec === stamp.ctimeSec;
+  if (!same) throw changed('its times are not what they were');
+}
+
+function changed(how: string): SealtreeError {
+  return new SealtreeError('io', `file changed while it was read: ${how}`);
+}

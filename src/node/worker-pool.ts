@@ -1,0 +1,152 @@
+/**
+ * Spreads batches of work over the processors. Little work is done on the calling thread, since a worker takes
+ * some 20 ms to start, in which one thread hashes 30 MB.
+ * @module
+ */
+import { availableParallelism } from 'node:os';
+import { type Transferable, Worker } from 'node:worker_threads';
+import { type ErrorCode, type ErrorDetail, SealtreeError } from '../core/errors.ts';
+import { JOBS, type JobName, type Perform } from './jobs.ts';
+
+/** What travels to a worker and back. */
+export interface WorkerSetup {
+  readonly job: JobName;
+  readonly settings: unknown;
+}
+export interface WorkerRequest {
+  readonly batch: unknown;
+}
+export type WorkerReply =
+  | { readonly result: unknown }
+  | { readonly failure: { code: ErrorCode; message: string; detail: ErrorDetail } };
+
+export interface PoolOptions {
+  /** Most workers at once; as many as the process has processors by default, 0 for none. */
+  readonly threads?: number | undefined;
+  /** Work in bytes to be read below which no worker is started. */
+  readonly threshold?: number | undefined;
+}
+
+const THRESHOLD = 32 * 1024 * 1024;
+
+/** Batches that a worker has at once: the next is there when one is done. */
+const BATCHES_AHEAD = 2;
+
+interface Task {
+  readonly batch: unknown;
+  readonly transfer: readonly Transferable[];
+  readonly resolve: (result: unknown) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+interface Member {
+  readonly worker: Worker;
+  readonly tasks: Task[];
+}
+
+/**
+ * A pool for one job of src/node/jobs.ts. Batches are begun in the order given, and are cut small enough that all
+ * workers end at about the same time.
+ */
+export class WorkerPool<Batch, Result> {
+  readonly #setup: WorkerSetup;
+  readonly #threads: number;
+  readonly #threshold: number;
+  readonly #queue: Task[] = [];
+  readonly #members: Member[] = [];
+  #next = 0;
+  #weight = 0;
+  #perform: Promise<Perform> | undefined;
+
+  /** @param settings what the job needs once: any value that can be sent to a worker */
+  constructor(job: JobName, settings: unknown, { threads, threshold = THRESHOLD }: PoolOptions = {}) {
+    this.#setup = { job, settings };
+    this.#threads = threads ?? availableParallelism();
+    this.#threshold = threshold;
+  }
+
+  /**
+   * Queues a batch. Until `flush` it may wait for more work to come.
+   *
+   * @param weight bytes it will read, for the decision whether workers are worth it
+   * @returns what the job makes of it
+   */
+  run(batch: Batch, weight: number, transfer: readonly Transferable[] = []): Promise<Result> {
+    this.#weight += weight;
+    const promise = new Promise<unknown>((resolve, reject) => {
+      this.#queue.push({ batch, transfer, resolve, reject });
+    });
+    // Whoever waits hears of a failure; that of a batch nobody waits for any more must not end the process.
+    promise.catch(() => {});
+    if (this.#members.length > 0 || (this.#threads > 1 && this.#weight > this.#threshold)) this.#feed();
+    return promise as Promise<Result>;
+  }
+
+  /** Nothing more comes: works off what is queued, here if it is too little for workers. */
+  async flush(): Promise<void> {
+    if (this.#members.length > 0) return;
+    this.#perform ??= JOBS[this.#setup.job]().then(({ startJob }) => startJob(this.#setup.settings));
+    const perform = await this.#perform;
+    for (let task = this.#take(); task !== undefined; task = this.#take()) {
+      try {
+        task.resolve(await perform(task.batch));
+      } catch (error) {
+        task.reject(error);
+      }
+    }
+  }
+
+  /** Ends the workers when they are done with what they have begun; what is still queued is never done. */
+  async close(): Promise<void> {
+    this.#queue.length = 0;
+    this.#next = 0;
+    const members = this.#members.splice(0);
+    for (const { worker } of members) worker.postMessage(null);
+    await Promise.all(members.map(({ worker }) => new Promise((resolve) => worker.once('exit', resolve))));
+  }
+
+  #feed(): void {
+    const wanted = Math.min(this.#threads, this.#queue.length - this.#next + this.#members.length);
+    while (this.#members.length < wanted) this.#members.push(this.#start());
+    for (let ahead = 0; ahead < BATCHES_AHEAD; ahead++) {
+      for (const member of this.#members) {
+        if (member.tasks.length > ahead) continue;
+        const task = this.#take();
+        if (task === undefined) return;
+        member.tasks.push(task);
+        const request: WorkerRequest = { batch: task.batch };
+        member.worker.postMessage(request, task.transfer);
+      }
+    }
+  }
+
+  #take(): Task | undefined {
+    const task = this.#queue[this.#next++];
+    if (task !== undefined) return task;
+    this.#queue.length = 0;
+    this.#next = 0;
+    return undefined;
+  }
+
+  #start(): Member {
+    const worker = new Worker(new URL('./worker.js', import.meta.url), { workerData: this.#setup });
+    const member: Member = { worker, tasks: [] };
+    worker.on('message', (reply: WorkerReply) => {
+      const task = member.tasks.shift();
+      if ('result' in reply) task?.resolve(reply.result);
+      else {
+        const { code, message, detail } = reply.failure;
+        task?.reject(new SealtreeError(code, message, detail));
+      }
+      this.#feed();
+    });
+    worker.on('error', (error) => {
+      for (const task of member.tasks.splice(0)) task.reject(error);
+    });
+    worker.on('exit', () => {
+      const error = new SealtreeError('internal', 'a worker ended before its work was done');
+      for (const task of member.tasks.splice(0)) task.reject(error);
+    });
+    return member;
+  }
+}
