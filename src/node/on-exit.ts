@@ -11,6 +11,7 @@ type CleanUp = () => void;
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
 const cleanUps = new Set<CleanUp>();
+let listening = false;
 
 /**
  * Registers a synchronous clean-up, the last one registered runs first. An error of one does not keep the others from running.
@@ -18,14 +19,15 @@ const cleanUps = new Set<CleanUp>();
  * @returns unregisters it, without running it
  */
 export function onExit(cleanUp: CleanUp): () => void {
-  if (cleanUps.size === 0) {
+  if (!listening) {
     for (const signal of SIGNALS) process.on(signal, dieBy);
     process.on('exit', runCleanUps);
+    listening = true;
   }
   cleanUps.add(cleanUp);
   return () => {
-    cleanUps.delete(cleanUp);
-    if (cleanUps.size === 0) stopListening();
+    // Not at once: a signal that came meanwhile waits for the event loop and would be lost with its listener.
+    if (cleanUps.delete(cleanUp) && cleanUps.size === 0) setImmediate(stopWhenIdle).unref();
   };
 }
 
@@ -48,7 +50,12 @@ function dieBy(signal: NodeJS.Signals): void {
   process.kill(process.pid, signal);
 }
 
+function stopWhenIdle(): void {
+  if (cleanUps.size === 0) stopListening();
+}
+
 function stopListening(): void {
+  listening = false;
   for (const signal of SIGNALS) process.off(signal, dieBy);
   process.off('exit', runCleanUps);
 }
