@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import * as vitest from 'vitest';
 import { peersRoot, whyNoPeers } from './peers.ts';
-import { run } from './run.ts';
+import { link, run } from './run.ts';
 
 export interface Requirements {
   readonly root?: true;
@@ -18,6 +18,8 @@ export interface Requirements {
   readonly mount?: 'overlay' | 'erofs' | 'tmpfs' | readonly ('overlay' | 'erofs' | 'tmpfs')[];
   /** A kernel whose ext4 can seal files; the test makes a file system of its own. */
   readonly fsverity?: true;
+  /** Root, who can become a user that may read the clone: `asOtherUser`. */
+  readonly otherUser?: true;
   /** Programs in PATH. */
   readonly programs?: readonly string[];
 }
@@ -69,7 +71,19 @@ export function isProving(): boolean {
   return process.env.CI === 'true' && process.getuid?.() === 0;
 }
 
-function whyNot({ root, peers, mount, fsverity, programs = [] }: Requirements): string | undefined {
+/** The command, run as a user without rights. */
+export function asOtherUser(command: readonly string[]): string[] {
+  return ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups', ...command];
+}
+
+function whyNot({
+  root,
+  peers,
+  mount,
+  fsverity,
+  otherUser,
+  programs = [],
+}: Requirements): string | undefined {
   if (root && process.getuid?.() !== 0) return 'needs root';
   if (peers && peersRoot() === undefined) return `needs the real tools: ${whyNoPeers()}`;
   for (const kind of mount === undefined ? [] : typeof mount === 'string' ? [mount] : mount) {
@@ -78,6 +92,10 @@ function whyNot({ root, peers, mount, fsverity, programs = [] }: Requirements): 
     if (reason !== undefined) return reason;
   }
   if (fsverity && !existsSync('/sys/fs/ext4/features/verity')) return 'needs fs-verity in the kernel';
+  if (otherUser && process.getuid?.() !== 0) return 'needs root, to become another user';
+  if (otherUser && run(asOtherUser([process.execPath, link(), '--version'])).status !== 0) {
+    return 'needs setpriv, and a clone that other users can read';
+  }
   const missing = programs.filter(
     (name) => !(process.env.PATH ?? '').split(':').some((p) => existsSync(join(p, name))),
   );

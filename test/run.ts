@@ -1,5 +1,5 @@
 /** Runs the built program, dist/sealtree.js, through a link of the name it is to be called by. @module */
-import { type ChildProcess, type SpawnOptions, spawn, spawnSync } from 'node:child_process';
+import { type ChildProcess, type StdioOptions, spawn, spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { type ByteString, byteString } from '../src/core/bytes/byte-string.ts';
 
@@ -48,14 +48,19 @@ export function sealtreeOk(args: readonly Word[], options: RunOptions = {}): Byt
 }
 
 /** Starts the program and does not wait for it. */
-export function startSealtree(
-  args: readonly string[],
-  options: Pick<RunOptions, 'cwd' | 'env' | 'program'> & Pick<SpawnOptions, 'stdio' | 'detached'> = {},
-): ChildProcess {
-  return spawn(process.execPath, [link(options.program), ...args], {
+export function startSealtree(args: readonly string[], options: StartOptions = {}): ChildProcess {
+  return start([process.execPath, link(options.program), ...args], options);
+}
+
+export interface StartOptions extends Pick<RunOptions, 'cwd' | 'env' | 'program'> {
+  readonly stdio?: StdioOptions;
+}
+
+/** Starts any program in the environment in which the tests run sealtree. */
+export function start(command: readonly string[], options: StartOptions = {}): ChildProcess {
+  return spawn(command[0] as string, command.slice(1), {
     ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
     stdio: options.stdio ?? 'ignore',
-    detached: options.detached ?? false,
     env: environment(options.env),
   });
 }

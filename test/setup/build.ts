@@ -1,6 +1,6 @@
 /** Builds dist/ once before the tests that run it, and makes the links through which it is called. @module */
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readdirSync, rmSync, statSync, symlinkSync } from 'node:fs';
+import { chmodSync, mkdtempSync, readdirSync, rmSync, statSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -15,6 +15,7 @@ export default function setup(): (() => void) | undefined {
     if (built.status !== 0) throw new Error(`building dist failed:\n${built.stdout}${built.stderr}`);
   }
   const links = mkdtempSync(join(tmpdir(), 'sealtree-links-'));
+  chmodSync(links, 0o755);
   for (const program of programs) symlinkSync(join(root, 'dist/sealtree.js'), join(links, program));
   process.env.SEALTREE_TEST_LINKS = links;
   return () => {
