@@ -43,6 +43,11 @@ const call = {
   linkat: foreign('linkat', 'int', ['int', 'void *', 'int', 'void *', 'int']),
   renameat2: foreign('renameat2', 'int', ['int', 'void *', 'int', 'void *', 'uint']),
   openat: foreign('openat', 'int', ['int', 'void *', 'int', 'uint']),
+  faccessat: foreign('faccessat', 'int', ['int', 'void *', 'int', 'int']),
+  mkdirat: foreign('mkdirat', 'int', ['int', 'void *', 'uint']),
+  symlinkat: foreign('symlinkat', 'int', ['void *', 'int', 'void *']),
+  unlinkat: foreign('unlinkat', 'int', ['int', 'void *', 'int']),
+  fchownat: foreign('fchownat', 'int', ['int', 'void *', 'uint', 'uint', 'int']),
   readlinkat: foreign('readlinkat', 'int64', ['int', 'void *', 'void *', 'uint64']),
   copyFileRange: foreign('copy_file_range', 'int64', ['int', 'void *', 'int', 'void *', 'uint64', 'uint']),
 };
@@ -327,6 +332,47 @@ export function readLinkAt(directory: number, name: ByteString): ByteString {
   const length = call.readlinkat(directory, cPath(name), large, 4096);
   if (length < 0) throw failure('readlinkat', name);
   return bytesAt(large, 0, length);
+}
+
+/** Whether a name is there in an open directory, a symlink not followed. */
+export function existsAt(directory: number, name: ByteString): boolean {
+  if (call.faccessat(directory, cPath(name), 0, AT_SYMLINK_NOFOLLOW) === 0) return true;
+  const number = lastErrno();
+  if (['ENOENT', 'ENOTDIR'].includes(errorName(number))) return false;
+  throw failure('faccessat', name, number);
+}
+
+/** Makes a directory in an open directory; the umask applies to `mode`. */
+export function makeDirectoryAt(directory: number, name: ByteString, mode: number): void {
+  if (call.mkdirat(directory, cPath(name), mode) < 0) throw failure('mkdirat', name);
+}
+
+/** Makes a symlink in an open directory. */
+export function symlinkAt(target: ByteString, directory: number, name: ByteString): void {
+  if (call.symlinkat(cPath(target), directory, cPath(name, 1)) < 0) throw failure('symlinkat', name);
+}
+
+/**
+ * Removes a name from an open directory.
+ *
+ * @param options `directory` removes an empty directory; `missing` takes it well if there is no such name
+ */
+export function unlinkAt(
+  directory: number,
+  name: ByteString,
+  options: { directory?: boolean; missing?: boolean } = {},
+): void {
+  const AT_REMOVEDIR = 0x200;
+  if (call.unlinkat(directory, cPath(name), options.directory === true ? AT_REMOVEDIR : 0) === 0) return;
+  const number = lastErrno();
+  if (options.missing === true && errorName(number) === 'ENOENT') return;
+  throw failure('unlinkat', name, number);
+}
+
+/** Changes the owner of a name in an open directory, a symlink not followed. */
+export function chownAt(directory: number, name: ByteString, uid: number, gid: number): void {
+  if (call.fchownat(directory, cPath(name), uid, gid, AT_SYMLINK_NOFOLLOW) < 0)
+    throw failure('fchownat', name);
 }
 
 /** `new_encode_dev` of the kernel, which is also the low half of a `dev_t` of glibc. */

@@ -14,7 +14,6 @@ import {
   fchownSync,
   fsyncSync,
   futimesSync,
-  mkdirSync,
   openSync,
   writeSync,
 } from 'node:fs';
@@ -22,14 +21,13 @@ import {
   type ByteString,
   byteString,
   byteStringFrom,
-  displayByteString,
 } from '../core/bytes/byte-string.ts';
 import type { Tristate } from '../core/conf/keyfile.ts';
 import { malformed, SealtreeError } from '../core/errors.ts';
 import { isSymlink, S_IFMT } from '../core/fs/mode.ts';
 import { encodeArchiveHeader, encodeBareUserMeta, type FileHeader } from '../core/ostree/file-header.ts';
 import { type ObjectType, objectPath } from '../core/ostree/objects.ts';
-import { DEFAULT_VERITY } from '../core/verity/descriptor.ts';
+import { verityParameters } from '../core/verity/descriptor.ts';
 import { fsPath } from '../node/fs-path.ts';
 import { ioError, isErrno } from '../node/io-error.ts';
 import {
@@ -49,6 +47,9 @@ import type { RepoMode } from './repo-mode.ts';
 
 const { O_WRONLY, O_CREAT, O_EXCL, O_DIRECTORY, O_RDONLY } = constants;
 const O_TMPFILE = 0o20000000 | O_DIRECTORY;
+
+/** SHA-256 over blocks of 4096 bytes without salt. */
+const VERITY = verityParameters();
 
 const OSTREE_META_XATTR = byteString('user.ostreemeta');
 
@@ -263,7 +264,7 @@ export class ObjectWriter {
 
   #enableVerity(fd: number): void {
     try {
-      enableVerity(fd, DEFAULT_VERITY);
+      enableVerity(fd, VERITY);
     } catch (error) {
       if (!isErrno(error, 'ENOTTY', 'EOPNOTSUPP'))
         throw ioError('fsverity: ioctl(FS_IOC_ENABLE_VERITY)', error);
@@ -361,21 +362,10 @@ function setBareUserMeta(fd: number, meta: Pick<FileHeader, 'uid' | 'gid' | 'mod
 function validateBareUserOnlyMode(mode: number, checksum: string): void {
   const bits = mode & ~S_IFMT & ~0o775;
   if (bits === 0) return;
-  throw malformed(
-    `Content object ${checksum}: invalid mode 0${mode.toString(8).padStart(6, '0')} with bits 0${bits.toString(8).padStart(5, '0')}`,
-    { name: displayByteString(byteString(checksum)) },
-  );
+  const octal = (number: number) => `0${number.toString(8).padStart(4, '0')}`;
+  throw malformed(`Content object ${checksum}: invalid mode ${octal(mode)} with bits ${octal(bits)}`);
 }
 
 function temporaryName(): ByteString {
   return byteString(`tmp-${randomBytes(8).toString('hex')}`);
-}
-
-/** Makes a folder; one that is there already is as good. */
-export function ensureFolder(path: ByteString, mode: number): void {
-  try {
-    mkdirSync(fsPath(path), mode);
-  } catch (error) {
-    if (!isErrno(error, 'EEXIST')) throw ioError('mkdirat', error);
-  }
 }
