@@ -9,7 +9,9 @@ type Load = () => Promise<{ readonly verb: Verb }>;
  */
 export const VERBS: Readonly<Record<string, Load>> = {
   completion: () => import('./commands/completion.ts'),
+  config: () => import('./commands/config.ts'),
   help: () => import('./commands/help.ts'),
+  init: () => import('./commands/init.ts'),
 };
 
 /** Programs that sealtree is when called through a link of that name, or with that name as its first word. */

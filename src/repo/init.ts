@@ -5,11 +5,12 @@
  */
 import { mkdirSync, statSync } from 'node:fs';
 import { type ByteString, byteString, bytesOf, displayByteString } from '../core/bytes/byte-string.ts';
-import { prefixed, SealtreeError } from '../core/errors.ts';
+import { prefixed } from '../core/errors.ts';
 import { writeFileAtomically } from '../node/atomic-file.ts';
 import { fsPath } from '../node/fs-path.ts';
 import { ioError } from '../node/io-error.ts';
 import { checkUserXattrs } from './object-store.ts';
+import { validateCollectionId } from './refs.ts';
 import { formatRepoMode, type RepoMode } from './repo-mode.ts';
 
 /** In the order they are made; `objects` is last, for its existence means that the repository is complete. */
@@ -47,15 +48,6 @@ export function initRepository(path: ByteString, { mode, collectionId }: InitOpt
   } catch (error) {
     throw prefixed('Creating repo', error);
   }
-}
-
-/**
- * Refuses what is not two or more elements of letters, digits and `_`, none beginning with a digit, joined by dots
- * (the rule of D-Bus interface names).
- */
-export function validateCollectionId(id: ByteString): void {
-  if (id.length > 255 || !/^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)+$/.test(id))
-    throw new SealtreeError('malformed', `Invalid collection ID ${displayByteString(id)}`);
 }
 
 function createFolders(path: ByteString, mode: RepoMode, collectionId: ByteString | undefined): void {

@@ -17,11 +17,7 @@ import {
   openSync,
   writeSync,
 } from 'node:fs';
-import {
-  type ByteString,
-  byteString,
-  byteStringFrom,
-} from '../core/bytes/byte-string.ts';
+import { type ByteString, byteString, byteStringFrom } from '../core/bytes/byte-string.ts';
 import type { Tristate } from '../core/conf/keyfile.ts';
 import { malformed, SealtreeError } from '../core/errors.ts';
 import { isSymlink, S_IFMT } from '../core/fs/mode.ts';
@@ -34,16 +30,16 @@ import {
   chownAt,
   enableVerity,
   existsAt,
-  linkDescriptor,
+  linkat,
   makeDirectoryAt,
   openAt,
-  renameAt,
+  renameat2,
   setXattr,
   symlinkAt,
   unlinkAt,
 } from '../node/syscalls.ts';
-import { freeSpaceMessage, type MinFreeSpace } from './write-settings.ts';
 import type { RepoMode } from './repo-mode.ts';
+import { freeSpaceMessage, type MinFreeSpace } from './write-settings.ts';
 
 const { O_WRONLY, O_CREAT, O_EXCL, O_DIRECTORY, O_RDONLY } = constants;
 const O_TMPFILE = 0o20000000 | O_DIRECTORY;
@@ -158,7 +154,8 @@ export class ObjectWriter {
       try {
         return new TemporaryFile(staging, openAt(staging, byteString('.'), O_TMPFILE | O_WRONLY, 0o600));
       } catch (error) {
-        if (!isErrno(error, 'EOPNOTSUPP', 'EISDIR', 'ENOENT', 'EINVAL')) throw ioError('open(O_TMPFILE)', error);
+        if (!isErrno(error, 'EOPNOTSUPP', 'EISDIR', 'ENOENT', 'EINVAL'))
+          throw ioError('open(O_TMPFILE)', error);
         this.#anonymousFiles = false;
       }
     }
@@ -214,7 +211,7 @@ export class ObjectWriter {
         const path = byteString(`${stagingPath}/${name}`);
         for (const [key, value] of xattrs) setXattr(path, key, value);
       }
-      renameAt(name, this.preparePath(checksum, 'file'), 'replace', [staging, staging]);
+      renameat2(name, this.preparePath(checksum, 'file'), 'replace', [staging, staging]);
       placed = true;
     } catch (error) {
       throw ioError(`Storing file '${checksum}.file'`, error);
@@ -306,10 +303,10 @@ export class TemporaryFile {
   /** Gives the file its name below the staging folder; one that is there already is the same object and stays. */
   publish(path: ByteString): void {
     if (this.#name !== undefined) {
-      renameAt(this.#name, path, 'replace', [this.#staging, this.#staging]);
+      renameat2(this.#name, path, 'replace', [this.#staging, this.#staging]);
     } else {
       try {
-        linkDescriptor(this.#fd, path, this.#staging);
+        linkat(this.#fd, path, this.#staging);
       } catch (error) {
         if (!isErrno(error, 'EEXIST')) throw error;
       }

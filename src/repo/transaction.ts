@@ -14,6 +14,7 @@ import {
   closeSync,
   constants,
   fsyncSync,
+  linkSync,
   lstatSync,
   mkdirSync,
   openSync,
@@ -25,32 +26,23 @@ import {
 } from 'node:fs';
 import { type ByteString, byteString, displayByteString } from '../core/bytes/byte-string.ts';
 import { hexOf } from '../core/bytes/hex.ts';
-import type { Keyfile } from '../core/conf/keyfile.ts';
 import { prefixed, SealtreeError } from '../core/errors.ts';
 import type { FileHeader } from '../core/ostree/file-header.ts';
-import { encodeFileHeader } from '../core/ostree/file-header.ts';
 import { type ObjectType, objectPath } from '../core/ostree/objects.ts';
 import { fsPath, joinPath } from '../node/fs-path.ts';
 import { opensslHash } from '../node/hash.ts';
 import { ioError, isErrno } from '../node/io-error.ts';
+import { onExit } from '../node/on-exit.ts';
 import { renameat2, syncfs } from '../node/syscalls.ts';
-import { forgetTemporary, registerTemporary } from '../node/temporary.ts';
 import { writeContent } from './content-writer.ts';
 import { FOLDER_MODE } from './init.ts';
 import { type HeldLock, lockRepository, tryLockFolder } from './lock.ts';
 import { type ObjectStore, ObjectWriter, writeFully } from './object-store.ts';
-import { type RefUpdate, writeRefs } from './refs-writer.ts';
-import type { RepoMode } from './repo-mode.ts';
+import { writeRefs } from './refs-writer.ts';
+import type { Repo } from './repo.ts';
 import { type WriteSettings, writeSettings } from './write-settings.ts';
 
 const { O_RDONLY, O_DIRECTORY, W_OK } = constants;
-
-/** What a transaction needs to know of a repository. */
-export interface WritableRepo {
-  readonly path: ByteString;
-  readonly mode: RepoMode;
-  readonly config: Keyfile;
-}
 
 /** How many objects a transaction was asked to write and how many it wrote. */
 export interface TransactionStats {
@@ -67,6 +59,13 @@ export interface TransactionOptions {
   readonly fsync?: boolean | undefined;
 }
 
+/** What a transaction has to give back when it ends. */
+interface Held {
+  readonly locks: readonly HeldLock[];
+  /** Unregisters the clean-up that a signal would start. */
+  forget(): void;
+}
+
 const STAGING_PREFIX = 'staging-';
 
 /**
@@ -74,7 +73,7 @@ const STAGING_PREFIX = 'staging-';
  *
  * @throws SealtreeError `io` in ostree's words
  */
-export function requireWritable(repo: Pick<WritableRepo, 'path'>): void {
+export function requireWritable(repo: Pick<Repo, 'path'>): void {
   try {
     accessSync(fsPath(joinPath(repo.path, byteString('objects'))), W_OK);
   } catch (error) {
@@ -92,26 +91,26 @@ export class Transaction {
     contentWritten: 0,
     contentBytesWritten: 0,
   };
-  readonly #repo: WritableRepo;
+  readonly #repo: Repo;
   readonly #writer: ObjectWriter;
-  readonly #locks: readonly HeldLock[];
+  readonly #held: Held;
   readonly #fsync: boolean;
   readonly #bootPrefix: string;
-  readonly #refs = new Map<ByteString, RefUpdate>();
+  readonly #refs = new Map<ByteString, string | undefined>();
   #open = true;
 
   private constructor(
-    repo: WritableRepo,
+    repo: Repo,
     settings: WriteSettings,
     store: ObjectStore,
-    locks: readonly HeldLock[],
+    held: Held,
     options: TransactionOptions,
   ) {
     this.#repo = repo;
     this.settings = settings;
     this.store = store;
     this.#writer = new ObjectWriter(store);
-    this.#locks = locks;
+    this.#held = held;
     this.#fsync = options.fsync ?? settings.fsync;
     this.#bootPrefix = bootPrefix();
   }
@@ -122,7 +121,7 @@ export class Transaction {
    *
    * @throws SealtreeError `io` in ostree's words
    */
-  static begin(repo: WritableRepo, options: TransactionOptions = {}): Transaction {
+  static begin(repo: Repo, options: TransactionOptions = {}): Transaction {
     requireWritable(repo);
     const settings = writeSettings(repo.config);
     const tmp = joinPath(repo.path, byteString('tmp'));
@@ -130,9 +129,9 @@ export class Transaction {
     const repoLock = lockRepository(repo.path, 'shared', settings.lockTimeout);
     try {
       const staging = allocateStaging(tmp);
-      registerTemporary(staging.path, () => removeStaging(staging.path, staging.lock));
+      const forget = onExit(() => removeStaging(staging));
       const store = openStore(repo, settings, staging.path);
-      return new Transaction(repo, settings, store, [staging.lock, repoLock], options);
+      return new Transaction(repo, settings, store, { locks: [staging.lock, repoLock], forget }, options);
     } catch (error) {
       repoLock.release();
       throw error;
@@ -233,7 +232,7 @@ export class Transaction {
    * @param checksum of the commit; undefined removes the ref
    */
   setRef(refspec: ByteString, checksum: string | undefined): void {
-    this.#refs.set(refspec, { checksum });
+    this.#refs.set(refspec, checksum);
   }
 
   /**
@@ -247,18 +246,18 @@ export class Transaction {
     if (this.#fsync) guarded('syncfs(repo)', () => syncfs(objects));
     guarded('rename pending', () => publishStaged(this.store));
     if (this.#fsync) guarded('fsync objdirs: fsync', () => syncObjectFolders(objects));
-    writeRefs(path, this.#refs, { temporary: staging, sync: this.#fsync });
+    writeRefs(this.#repo, this.#refs, { temporary: staging, sync: this.#fsync });
     this.#close();
     cleanTemporaries(path, this.settings.tmpExpiry, this.#bootPrefix);
     rmSync(fsPath(joinPath(path, byteString('transaction'))), { force: true });
-    for (const lock of this.#locks) lock.release();
+    for (const lock of this.#held.locks) lock.release();
   }
 
   /** Gives everything up; nothing stays. Does nothing after {@link commit} or another abort. */
   abort(): void {
     if (!this.#open) return;
     this.#close();
-    for (const lock of this.#locks) lock.release();
+    for (const lock of this.#held.locks) lock.release();
   }
 
   #close(): void {
@@ -266,11 +265,11 @@ export class Transaction {
     closeSync(this.store.objects);
     closeSync(this.store.staging);
     removeTree(this.store.stagingPath);
-    forgetTemporary(this.store.stagingPath);
+    this.#held.forget();
   }
 }
 
-function openStore(repo: WritableRepo, settings: WriteSettings, stagingPath: ByteString): ObjectStore {
+function openStore(repo: Repo, settings: WriteSettings, stagingPath: ByteString): ObjectStore {
   const { blockSize, freeBlocks } = availableBlocks(repo.path, settings);
   return {
     mode: repo.mode,
@@ -360,7 +359,11 @@ function publishStaged({ objects, staging, stagingPath }: ObjectStore): void {
 }
 
 /** @returns false if the target is there already */
-function renameUnlessThere(from: ByteString, to: ByteString, directories: readonly [number, number]): boolean {
+function renameUnlessThere(
+  from: ByteString,
+  to: ByteString,
+  directories: readonly [number, number],
+): boolean {
   try {
     renameat2(from, to, 'noreplace', directories);
     return true;
@@ -415,7 +418,7 @@ function removeUnlocked(path: ByteString): void {
   lock.release();
 }
 
-function removeStaging(path: ByteString, lock: HeldLock): void {
+function removeStaging({ path, lock }: Staging): void {
   removeTree(path);
   lock.release();
 }

@@ -1,0 +1,193 @@
+/**
+ * A file's bytes into a content object, read once: the object's checksum and, if wanted, the fs-verity digest come
+ * from the same buffer that is written. Content that fits into memory is hashed first and written only if the
+ * object is not there; larger content is written while it is hashed.
+ * @module
+ */
+import { createHash } from 'node:crypto';
+import { once } from 'node:events';
+import { createDeflateRaw, deflateRawSync } from 'node:zlib';
+import { hexOf } from '../core/bytes/hex.ts';
+import { SealtreeError } from '../core/errors.ts';
+import { isSymlink } from '../core/fs/mode.ts';
+import { encodeArchiveHeader, encodeFileHeader, type FileHeader } from '../core/ostree/file-header.ts';
+import { VerityHash } from '../core/verity/digest.ts';
+import { opensslHash } from '../node/hash.ts';
+import { type ObjectWriter, type TemporaryFile, writeFully } from './object-store.ts';
+
+/** Bytes up to which content is kept in memory as a whole. */
+export const BUFFER_LIMIT = 8 * 1024 * 1024;
+
+export interface ContentOptions {
+  /** Whether to compute the fs-verity digest. */
+  readonly verity?: boolean;
+  /** What the checksum has to be. */
+  readonly expected?: string | undefined;
+  /** Compresses content for the mode archive instead of Node's zlib. */
+  readonly deflate?: ((content: Uint8Array, level: number) => Uint8Array) | undefined;
+}
+
+export interface WrittenContent {
+  readonly checksum: string;
+  /** The fs-verity digest; undefined if it was not asked for, and for symlinks and empty files. */
+  readonly verity: string | undefined;
+  /** False if the object was there already. */
+  readonly written: boolean;
+}
+
+/**
+ * Writes a content object whose bytes come in pieces.
+ *
+ * @param size bytes of the content; 0 for a symlink
+ * @param content has to have exactly `size` bytes
+ * @throws SealtreeError `mismatch` if the checksum is not the expected one, `io` if the content ends early or late
+ */
+export async function writeContent(
+  writer: ObjectWriter,
+  header: FileHeader,
+  size: number,
+  content: Iterable<Uint8Array>,
+  options: ContentOptions = {},
+): Promise<WrittenContent> {
+  if (isSymlink(header.mode) || size <= BUFFER_LIMIT)
+    return writeBuffered(writer, header, gather(content, size), options);
+  return writeStreamed(writer, header, size, content, options);
+}
+
+/** Writes a content object whose bytes are all at hand. */
+export function writeBuffered(
+  writer: ObjectWriter,
+  header: FileHeader,
+  content: Uint8Array,
+  options: ContentOptions = {},
+): WrittenContent {
+  const hash = createHash('sha256');
+  hash.update(encodeFileHeader(header));
+  hash.update(content);
+  const checksum = requireExpected(hash.digest('hex'), options.expected);
+  const verity = options.verity === true && content.length > 0 ? verityOf(content) : undefined;
+  return { checksum, verity, written: storeBuffered(writer, checksum, header, content, options) };
+}
+
+/**
+ * Stores content whose checksum is known, unless the object is there.
+ *
+ * @returns whether it was written
+ */
+export function storeBuffered(
+  writer: ObjectWriter,
+  checksum: string,
+  header: FileHeader,
+  content: Uint8Array,
+  { deflate = deflateRaw }: Pick<ContentOptions, 'deflate'> = {},
+): boolean {
+  if (writer.has(checksum, 'file')) return false;
+  const { mode, zlibLevel } = writer.store;
+  writer.reserve(content.length);
+  const stored = mode === 'archive' && !isSymlink(header.mode) ? deflate(content, zlibLevel) : content;
+  writer.writeFile(checksum, header, stored, content.length);
+  return true;
+}
+
+async function writeStreamed(
+  writer: ObjectWriter,
+  header: FileHeader,
+  size: number,
+  content: Iterable<Uint8Array>,
+  options: ContentOptions,
+): Promise<WrittenContent> {
+  const reserved = writer.reserve(size);
+  const file = writer.openTemporary();
+  try {
+    const hash = createHash('sha256').update(encodeFileHeader(header));
+    const verity = options.verity === true ? new VerityHash(opensslHash) : undefined;
+    let seen = 0;
+    const observed = function* () {
+      for (const chunk of content) {
+        seen += chunk.length;
+        if (seen > size) break;
+        hash.update(chunk);
+        verity?.update(chunk);
+        yield chunk;
+      }
+      if (seen !== size) throw sizeChanged(seen, size);
+    };
+    if (writer.store.mode === 'archive') {
+      writeFully(file.fd, encodeArchiveHeader(header, size));
+      await deflateInto(file, observed(), writer.store.zlibLevel);
+    } else {
+      for (const chunk of observed()) writeFully(file.fd, chunk);
+    }
+    const checksum = requireExpected(hash.digest('hex'), options.expected);
+    const written = !writer.has(checksum, 'file');
+    if (written) writer.finishFile(file, checksum, header);
+    else writer.release(reserved);
+    return { checksum, verity: verity && hexOf(verity.digest()), written };
+  } finally {
+    file.discard();
+  }
+}
+
+async function deflateInto(file: TemporaryFile, content: Iterable<Uint8Array>, level: number): Promise<void> {
+  const deflate = createDeflateRaw({ level, chunkSize: 64 * 1024 });
+  deflate.on('data', (chunk: Uint8Array) => {
+    try {
+      writeFully(file.fd, chunk);
+    } catch (error) {
+      deflate.destroy(error as Error);
+    }
+  });
+  const ended = once(deflate, 'end');
+  ended.catch(() => {});
+  try {
+    for (const chunk of content) {
+      // The stream still holds the chunk when the source overwrites its buffer, unless it is drained first.
+      await new Promise<void>((resolve, reject) =>
+        deflate.write(chunk, (error) => (error ? reject(error) : resolve())),
+      );
+    }
+    deflate.end();
+    await ended;
+  } finally {
+    deflate.destroy();
+  }
+}
+
+function gather(content: Iterable<Uint8Array>, size: number): Uint8Array {
+  const chunks: Uint8Array[] = [];
+  let seen = 0;
+  for (const chunk of content) {
+    seen += chunk.length;
+    if (seen > size) break;
+    chunks.push(chunks.length === 0 && chunk.length === size ? chunk : Uint8Array.from(chunk));
+  }
+  if (seen !== size) throw sizeChanged(seen, size);
+  return chunks.length === 1 ? (chunks[0] as Uint8Array) : Buffer.concat(chunks);
+}
+
+function deflateRaw(content: Uint8Array, level: number): Uint8Array {
+  return deflateRawSync(content, { level });
+}
+
+/** Made once: small files are many. */
+const verityHash = new VerityHash(opensslHash);
+
+function verityOf(content: Uint8Array): string {
+  verityHash.update(content);
+  return hexOf(verityHash.digest());
+}
+
+function requireExpected(checksum: string, expected: string | undefined): string {
+  if (expected === undefined || expected === checksum) return checksum;
+  throw new SealtreeError(
+    'mismatch',
+    `Corrupted file object; checksum expected='${expected}' actual='${checksum}'`,
+    { expected, found: checksum },
+  );
+}
+
+function sizeChanged(found: number, expected: number): SealtreeError {
+  return found < expected
+    ? new SealtreeError('io', `Unexpected EOF with ${expected - found}/${expected} bytes remaining`)
+    : new SealtreeError('io', `More content than the ${expected} bytes that were announced`);
+}

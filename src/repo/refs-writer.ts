@@ -1,0 +1,130 @@
+/**
+ * Writing refs: files below `refs/heads` and `refs/remotes/<remote>` that hold a commit's checksum and a line end.
+ * @module
+ */
+import { randomBytes } from 'node:crypto';
+import {
+  closeSync,
+  constants,
+  fchmodSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  rmSync,
+  unlinkSync,
+  utimesSync,
+} from 'node:fs';
+import { type ByteString, byteString, displayByteString } from '../core/bytes/byte-string.ts';
+import { isChecksum } from '../core/bytes/hex.ts';
+import { malformed, SealtreeError } from '../core/errors.ts';
+import { fsPath, joinPath } from '../node/fs-path.ts';
+import { ioError, isErrno } from '../node/io-error.ts';
+import { AT_FDCWD, openAt, renameat2 } from '../node/syscalls.ts';
+import { writeFully } from './object-store.ts';
+import { listRefs, parseRefspec } from './refs.ts';
+import type { Repo } from './repo.ts';
+
+const { O_WRONLY, O_CREAT, O_EXCL, O_RDONLY, O_DIRECTORY } = constants;
+
+export interface RefWriteOptions {
+  /** Descriptor of a folder on the same file system where the new files are made. */
+  readonly temporary: number;
+  /** Whether a ref is on the disk when this returns. */
+  readonly sync: boolean;
+}
+
+/**
+ * Writes or removes refs, each at once, one after the other.
+ *
+ * @param refs by refspec; undefined removes
+ * @throws SealtreeError in ostree's words for a name that cannot be a ref or that is in the way of another
+ */
+export function writeRefs(
+  repo: Repo,
+  refs: ReadonlyMap<ByteString, string | undefined>,
+  options: RefWriteOptions,
+): void {
+  for (const [refspec, checksum] of refs) {
+    const { remote, ref } = parseRefspec(refspec);
+    const root = remote === undefined ? 'refs/heads' : `refs/remotes/${remote}`;
+    const folder = joinPath(repo.path, byteString(root));
+    if (checksum === undefined) removeRef(joinPath(folder, ref));
+    else writeRef(repo, refspec, folder, ref, checksum, options);
+  }
+  // Programs watch the time of the repository's folder to learn that refs have changed.
+  const now = new Date();
+  if (refs.size > 0) utimesSync(fsPath(repo.path), now, now);
+}
+
+function writeRef(
+  repo: Repo,
+  refspec: ByteString,
+  folder: ByteString,
+  ref: ByteString,
+  checksum: string,
+  { temporary, sync }: RefWriteOptions,
+): void {
+  if (isChecksum(ref)) throw malformed(`Rev name '${ref}' looks like a checksum`);
+  const path = joinPath(folder, ref);
+  const parent = byteString(path.slice(0, path.lastIndexOf('/')));
+  makeFolders(parent);
+  const name = writeTemporary(temporary, byteString(`${checksum}\n`), sync);
+  try {
+    renameat2(name, path, 'replace', [temporary, AT_FDCWD]);
+  } catch (error) {
+    if (!isErrno(error, 'EISDIR', 'ENOTEMPTY', 'EEXIST')) throw ioError('renameat', error);
+    requireNoRefBelow(repo, refspec, ref);
+    rmSync(fsPath(path), { recursive: true, force: true });
+    renameat2(name, path, 'replace', [temporary, AT_FDCWD]);
+  }
+  if (sync) syncFolder(parent);
+}
+
+function removeRef(path: ByteString): void {
+  try {
+    unlinkSync(fsPath(path));
+  } catch (error) {
+    if (!isErrno(error, 'ENOENT')) throw ioError(`unlink(${displayByteString(path)})`, error);
+  }
+}
+
+function writeTemporary(folder: number, text: ByteString, sync: boolean): ByteString {
+  const name = byteString(`tmp-${randomBytes(8).toString('hex')}`);
+  const fd = openAt(folder, name, O_WRONLY | O_CREAT | O_EXCL, 0o600);
+  try {
+    writeFully(fd, Buffer.from(text, 'latin1'));
+    fchmodSync(fd, 0o644);
+    if (sync) fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
+  return name;
+}
+
+/** A folder stands where the ref should: only if no ref is below it may it go. */
+function requireNoRefBelow(repo: Repo, refspec: ByteString, ref: ByteString): void {
+  for (const name of listRefs(repo, { prefix: refspec }).keys()) {
+    if (name === ref) continue;
+    throw new SealtreeError(
+      'malformed',
+      `Conflict: ${displayByteString(name)} exists under ${displayByteString(ref)} when attempting write`,
+    );
+  }
+}
+
+function makeFolders(path: ByteString): void {
+  try {
+    mkdirSync(fsPath(path), { recursive: true, mode: 0o777 });
+  } catch (error) {
+    throw ioError('mkdirat', error);
+  }
+}
+
+function syncFolder(path: ByteString): void {
+  const fd = openSync(fsPath(path), O_RDONLY | O_DIRECTORY);
+  try {
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
+}
