@@ -18,7 +18,7 @@ await build({
   external: ['koffi'],
   // commander is CommonJS and asks for Node's modules by require.
   banner: {
-    js: "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);",
+    js: "import { createRequire as makeRequire } from 'node:module'; const require = makeRequire(import.meta.url);",
   },
   define: { SEALTREE_VERSION: JSON.stringify(version) },
   chunkNames: 'chunk-[hash]',

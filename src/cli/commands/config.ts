@@ -1,5 +1,10 @@
 /** `sealtree config get|set|unset`: reads and changes a repository's configuration, as ostree-config(1). @module */
-import { type ByteString, byteString, byteStringFrom, displayByteString } from '../../core/bytes/byte-string.ts';
+import {
+  type ByteString,
+  byteString,
+  byteStringFrom,
+  displayByteString,
+} from '../../core/bytes/byte-string.ts';
 import { parseKeyfile, setKey, unsetKey } from '../../core/conf/keyfile.ts';
 import { SealtreeError } from '../../core/errors.ts';
 import { writeFileAtomically } from '../../node/atomic-file.ts';
@@ -83,7 +88,8 @@ function groupAndKey(
 ): readonly [group: ByteString, key: ByteString] {
   const group = options.value('group');
   if (operand === undefined) {
-    const message = group === undefined || missing.startsWith('GROUP') ? missing : 'Group name and key must be specified';
+    const message =
+      group === undefined || missing.startsWith('GROUP') ? missing : 'Group name and key must be specified';
     throw optionError(message);
   }
   if (group !== undefined) return [group, operand];
