@@ -1,36 +1,98 @@
-/** Man pages and docs/commands, made of the verbs' own data. @module */
-import { EXIT_STATUS } from '../core/errors.ts';
-import { callOf, optionText } from './help.ts';
+/** Man pages, docs/commands and tables of other documents, made of the verbs' own data: `npm run man`. @module */
+import { type ErrorCode, EXIT_STATUS } from '../core/errors.ts';
+import { allVerbs, callOf, optionText } from './help.ts';
 import { type Option, optionOf } from './option.ts';
 import { optionsOf } from './program.ts';
+import { REFUSED_OPTIONS, REFUSED_VERBS } from './refused.ts';
 import type { Tool, Verb } from './verb.ts';
 
 type Verbs = readonly [name: string, { readonly verb: Verb }][];
+/** File name to content. */
 type Pages = Map<string, string>;
 
 const HELP: Option = optionOf({ flags: '-h, --help', description: 'show this help' });
 
-/** File name to content: `sealtree.1` and one page for every verb. */
-export function manPages(verbs: Verbs, version: string): Pages {
+/** `sealtree.1` and one page for every verb. */
+export async function manPages(version: string): Promise<Pages> {
+  const verbs = await allVerbs();
   const pages: Pages = new Map([['sealtree.1', mainManPage(verbs, version)]]);
   for (const [name, { verb }] of verbs) pages.set(`${pageName(name)}.1`, manPage(name, verb, version));
   return pages;
 }
 
-/** File name to content: `README.md` with a table of all verbs, and one page for each. */
-export function commandPages(verbs: Verbs): Pages {
-  const pages: Pages = new Map([['README.md', `# Commands\n\n${commandTable(verbs, (file) => file)}`]]);
+/** `README.md` with a table of all verbs, and one page for each. */
+export async function commandPages(): Promise<Pages> {
+  const verbs = await allVerbs();
+  const pages: Pages = new Map([['README.md', `# Commands\n\n${commandTable(verbs, '')}`]]);
   for (const [name, { verb }] of verbs) pages.set(pageFile(name), commandPage(name, verb));
   return pages;
 }
 
-/** The verbs as a Markdown table; `address` says where a page is. */
-export function commandTable(verbs: Verbs, address: (file: string) => string): string {
+/** Fills what stands between `<!-- NAME -->` and `<!-- end -->` in a document; the rest stays as it is. */
+export async function fillMarked(document: string): Promise<string> {
+  const verbs = await allVerbs();
+  const parts: Readonly<Record<string, () => string>> = {
+    commands: () => commandTable(verbs, 'docs/commands/'),
+    'refused verbs': refusedVerbTable,
+    'refused options': refusedOptionTable,
+    statuses: statusTable,
+    'tool statuses': () => toolStatusTable(verbs),
+  };
+  return document.replace(/<!-- ([a-z ]+) -->\n[\s\S]*?<!-- end -->/g, (whole, name: string) => {
+    const part = parts[name];
+    return part === undefined ? whole : `<!-- ${name} -->\n${part()}<!-- end -->`;
+  });
+}
+
+/** @param folder where the pages are, seen from the document that the table is for */
+function commandTable(verbs: Verbs, folder: string): string {
   const rows = verbs.map(
     ([name, { verb }]) =>
-      `| [\`${callOf('sealtree', name).replace(/^sealtree /, '')}\`](${address(pageFile(name))}) | ${escapeCell(verb.summary)} | ${toolText(verb.tool)} |\n`,
+      `| [\`${name}\`](${folder}${pageFile(name)}) | ${escapeCell(verb.summary)} | ${toolText(verb.tool)} |\n`,
   );
   return `| command | does | as |\n|---|---|---|\n${rows.join('')}`;
+}
+
+function refusedVerbTable(): string {
+  const rows = Object.entries(REFUSED_VERBS).flatMap(([tool, verbs]) =>
+    Object.entries(verbs).map(([name, reason]) => `| \`${tool} ${name}\` | ${escapeCell(reason)} |\n`),
+  );
+  return `| refused | why |\n|---|---|\n${rows.join('')}`;
+}
+
+function refusedOptionTable(): string {
+  const rows = Object.entries(REFUSED_OPTIONS).flatMap(([called, options]) =>
+    Object.entries(options).map(
+      ([option, reason]) => `| \`${called}\` | \`${option}\` | ${escapeCell(reason)} |\n`,
+    ),
+  );
+  return `| command | refused | why |\n|---|---|---|\n${rows.join('')}`;
+}
+
+function statusTable(): string {
+  const rows = Object.entries(EXIT_STATUS).map(
+    ([code, status]) => `| ${status} | \`${code}\` | ${STATUS_MEANING[code as ErrorCode]} |\n`,
+  );
+  return `| status | code | means |\n|---|---|---|\n| 0 | | done; for a verification: yes |\n${rows.join('')}`;
+}
+
+const STATUS_MEANING: Readonly<Record<ErrorCode, string>> = {
+  internal: 'a fault in sealtree itself; `SEALTREE_DEBUG=1` prints where',
+  usage: 'the command line is wrong',
+  mismatch: 'a verification ran, and the answer is no',
+  malformed: 'an input is not what its format says',
+  missing: 'an object, ref, key or file is not there',
+  unsupported: 'this host, this build or this version of a format cannot do it',
+  io: 'the operating system said no',
+};
+
+function toolStatusTable(verbs: Verbs): string {
+  const tools = [...new Set(verbs.map(([, { verb }]) => verb.tool))].filter((tool) => tool !== 'sealtree');
+  const rows = tools.sort().map((tool) => {
+    const names = verbs.filter(([, { verb }]) => verb.tool === tool).map(([name]) => `\`${name}\``);
+    return `| \`${tool}\` | ${names.join(' ')} | ${statusText(tool)} |\n`;
+  });
+  return `| tool | commands | status |\n|---|---|---|\n${rows.join('')}`;
 }
 
 function commandPage(name: string, verb: Verb): string {

@@ -2,7 +2,7 @@
 import { type ByteString, displayByteString } from '../core/bytes/byte-string.ts';
 import { parseGOption } from './goption.ts';
 import { type Option, optionOf } from './option.ts';
-import { REFUSED_VERBS, refusal } from './refused.ts';
+import { isRefusedVerb, refusal } from './refused.ts';
 import { optionError, usageError } from './usage.ts';
 import type { Tool, Verb } from './verb.ts';
 import { PROGRAMS, VERBS } from './verbs.ts';
@@ -60,7 +60,7 @@ async function findOwn(words: readonly ByteString[]): Promise<Found | NotFound> 
   if (leading.length > 0) return notFound('sealtree', optionError(`unknown option '${shown(leading[0])}'`));
   if (first < 0) return notFound('sealtree', usageError('no command specified'));
   const named = shown(words[first]);
-  if (REFUSED_VERBS.ostree?.includes(named)) {
+  if (isRefusedVerb('ostree', named)) {
     return notFound('sealtree', optionError(refusal(`ostree ${named}`)));
   }
   return notFound('sealtree', usageError(`unknown command '${named}'`));
@@ -74,7 +74,7 @@ async function findOstree(words: readonly ByteString[]): Promise<Found | NotFoun
   if (name !== undefined) {
     const found = await load('ostree', name, rest);
     if (found?.verb.tool === 'ostree') return found;
-    if (REFUSED_VERBS.ostree?.includes(name)) {
+    if (isRefusedVerb('ostree', name)) {
       return notFound('ostree', optionError(refusal(`ostree ${name}`)));
     }
   }
@@ -100,7 +100,7 @@ async function findFsverity(words: readonly ByteString[]): Promise<Found | NotFo
   if (name === undefined) return notFound('fsverity', usageError('no command specified'));
   const found = await load('fsverity', `fsverity ${name}`, words.slice(1));
   if (found !== undefined) return found;
-  if (REFUSED_VERBS.fsverity?.includes(name)) {
+  if (isRefusedVerb('fsverity', name)) {
     return notFound('fsverity', optionError(refusal(`fsverity ${name}`)));
   }
   for (const word of words) {

@@ -3,7 +3,7 @@ import type { ByteString } from '../core/bytes/byte-string.ts';
 import { parseGetopt } from './getopt.ts';
 import { parseGOption } from './goption.ts';
 import { optionOf } from './option.ts';
-import { REFUSED_OPTIONS, refusal } from './refused.ts';
+import { isRefusedOption, refusal } from './refused.ts';
 import { bareUsageError, optionError } from './usage.ts';
 import type { OptionSpec, Parsed, Tool, Verb } from './verb.ts';
 
@@ -33,7 +33,7 @@ export async function parse(verb: Verb, program: Tool, words: readonly ByteStrin
   const options = optionsOf(verb, program).map(optionOf);
   const called = [verb.tool, ...verb.path.filter((word) => word !== verb.tool)].join(' ');
   const refuse = (option: string) => {
-    if (REFUSED_OPTIONS[called]?.includes(option)) throw optionError(refusal(`${called} ${option}`));
+    if (isRefusedOption(called, option)) throw optionError(refusal(`${called} ${option}`));
   };
   switch (verb.tool) {
     case 'ostree':

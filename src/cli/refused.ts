@@ -4,27 +4,41 @@
  * @module
  */
 
-/** Verbs of ostree and fsverity, by the words after the tool's name. */
-export const REFUSED_VERBS: Readonly<Record<string, readonly string[]>> = {
-  ostree: [
-    'admin',
-    'checksum',
-    'create-usb',
-    'export',
-    'find-remotes',
-    'gpg-sign',
-    'prune',
-    'pull',
-    'remote',
-    'reset',
-    'static-delta',
-    'summary',
-  ],
-  fsverity: ['dump_metadata', 'sign'],
+/** Verbs by tool, each with the reason. */
+export const REFUSED_VERBS: Readonly<Record<string, Readonly<Record<string, string>>>> = {
+  ostree: {
+    admin: 'deployments are not managed yet',
+    checksum:
+      'no use of it is known besides debugging; `fsverity digest` and `ls -C` tell what an image needs',
+    'create-usb': 'no transport between machines yet',
+    export: 'no tar archives yet; `checkout` writes a tree',
+    'find-remotes': 'no transport between machines yet',
+    'gpg-sign': 'signatures are Ed25519 only',
+    prune: 'nothing is deleted from a repository yet',
+    pull: 'no transport between machines yet; `pull-local` copies between repositories',
+    remote: 'no transport between machines yet',
+    reset: '`refs --delete` and `refs --create` do the same',
+    'static-delta': 'no static deltas yet',
+    summary: 'no transport between machines yet',
+  },
+  fsverity: {
+    dump_metadata: 'needs a kernel file system with fs-verity; nothing of sealtree reads it',
+    sign: "the kernel's built-in PKCS #7 signatures are not used by composefs; `sign` is for commits",
+  },
 };
 
-/** Options, by tool and verb as they are called. */
-export const REFUSED_OPTIONS: Readonly<Record<string, readonly string[]>> = {};
+/** Options by tool and verb as they are called, each with the reason. */
+export const REFUSED_OPTIONS: Readonly<Record<string, Readonly<Record<string, string>>>> = {};
+
+/** Whether a tool has a verb that is not built. */
+export function isRefusedVerb(tool: string, name: string): boolean {
+  return Object.hasOwn(REFUSED_VERBS[tool] ?? {}, name);
+}
+
+/** Whether a verb of a tool has an option that is not built: `ostree commit`, `--gpg-sign`. */
+export function isRefusedOption(called: string, option: string): boolean {
+  return Object.hasOwn(REFUSED_OPTIONS[called] ?? {}, option);
+}
 
 /** The line that refuses a verb or an option; `what` is named as it is called, `ostree static-delta`. */
 export function refusal(what: string): string {
