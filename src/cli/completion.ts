@@ -150,7 +150,7 @@ function firstWord(name: string): string {
 }
 
 function withHelp(verb: Verb): Option[] {
-  return [{ flags: '-h, --help', description: 'show this help' }, ...optionsOf(verb, 'sealtree')].map(
+  return [{ flags: '-h, --help', description: 'Show this help' }, ...optionsOf(verb, 'sealtree')].map(
     optionOf,
   );
 }

@@ -10,7 +10,7 @@ type Verbs = readonly [name: string, { readonly verb: Verb }][];
 /** File name to content. */
 type Pages = Map<string, string>;
 
-const HELP: Option = optionOf({ flags: '-h, --help', description: 'show this help' });
+const HELP: Option = optionOf({ flags: '-h, --help', description: 'Show this help' });
 
 /** `sealtree.1` and one page for every verb. */
 export async function manPages(version: string): Promise<Pages> {

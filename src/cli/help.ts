@@ -43,8 +43,8 @@ export async function programHelp(program: Tool): Promise<string> {
   const options =
     'Options:\n' +
     table([
-      ['-h, --help', 'show this help'],
-      ['--version', 'print the version and exit'],
+      ['-h, --help', 'Show this help'],
+      ['--version', 'Print the version and exit'],
     ]);
   if (program !== 'sealtree') return `${usage}\nCommands:\n${table(real)}\n${options}`;
   return [
@@ -82,7 +82,7 @@ function usageText(program: Tool, name: string, verb: Verb): string {
 function optionTable(verb: Verb, program: Tool): string {
   const options = optionsOf(verb, program).map(optionOf);
   return `Options:\n${table([
-    ['-h, --help', 'show this help'],
+    ['-h, --help', 'Show this help'],
     ...options.map((option): [string, string] => [optionText(option), option.spec.description]),
   ])}`;
 }

@@ -9,13 +9,13 @@ import type { OptionSpec, Parsed, Tool, Verb } from './verb.ts';
 
 const REPO_OPTION: OptionSpec = {
   flags: '--repo <path>',
-  description: 'repository (default: the current directory if it is one, else /sysroot/ostree/repo)',
+  description: 'Repository (default: the current directory if it is one, else /sysroot/ostree/repo)',
 };
 const VERBOSE_OPTION: OptionSpec = {
   flags: '-v, --verbose',
-  description: 'say what is done while it is done',
+  description: 'Say what is done while it is done',
 };
-const VERSION_OPTION: OptionSpec = { flags: '--version', description: 'print the version and exit' };
+const VERSION_OPTION: OptionSpec = { flags: '--version', description: 'Print the version and exit' };
 
 /** The options of `verb` as `program` offers them, with those that every verb of its tool has. */
 export function optionsOf(verb: Verb, program: Tool): OptionSpec[] {

@@ -22,12 +22,13 @@ describe('clean-ups', () => {
     expect(ran).toEqual(['last', 'second', 'first']);
   });
 
-  it('listen for signals only while there is one', () => {
+  it('listen for signals only while there is one', async () => {
     const listening = () => process.listenerCount('SIGTERM');
     const before = listening();
     const forget = onExit(() => {});
     expect(listening()).toBe(before + 1);
     forget();
+    await new Promise((resolve) => setTimeout(resolve, 10));
     expect(listening()).toBe(before);
   });
 });
