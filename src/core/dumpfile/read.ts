@@ -6,16 +6,9 @@
 import { type ByteString, byteString } from '../bytes/byte-string.ts';
 import { malformed, type SealtreeError } from '../errors.ts';
 import { type DirectoryEntry, type Inode, isHardLink, type Xattr } from '../fs/file-tree.ts';
-import {
-  INLINE_CONTENT_MAX,
-  NAME_MAX,
-  PAYLOAD_MAX,
-  XATTR_BUDGET,
-  XATTR_HEADER_COST,
-  XATTR_NAME_MAX,
-  xattrCost,
-} from '../fs/limits.ts';
+import { INLINE_CONTENT_MAX, NAME_MAX, PAYLOAD_MAX } from '../fs/limits.ts';
 import { S_IFBLK, S_IFCHR, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG } from '../fs/mode.ts';
+import { setXattr } from '../fs/xattr-account.ts';
 import { unescapeField } from './escape.ts';
 import { asSigned, lowWord, parseUnsigned } from './integer.ts';
 
@@ -221,21 +214,10 @@ class DumpReader {
 
   #readXattrs(inode: Inode, hasEscape: boolean): void {
     if (this.#end - this.#at > XATTR_FIELDS_MAX) throw malformed('Too many xattrs');
-    const xattrs = inode.xattrs;
-    let account = 0;
+    let account: number | undefined = 0;
     while (this.#at < this.#end) {
-      const xattr = this.#xattr(this.#field(), hasEscape);
-      const [key, value] = xattr;
-      const old = xattrs.findIndex(([known]) => known === key);
-      if (old >= 0) {
-        account -= xattrCost(key.length, (xattrs[old] as Xattr)[1].length);
-        const last = xattrs.pop() as Xattr;
-        if (old < xattrs.length) xattrs[old] = last;
-      }
-      if (xattrs.length === 0) account = XATTR_HEADER_COST;
-      account += xattrCost(key.length, value.length);
-      if (account > XATTR_BUDGET) throw malformed("Can't set xattr");
-      xattrs.push(xattr);
+      account = setXattr(inode.xattrs, this.#xattr(this.#field(), hasEscape), account);
+      if (account === undefined) throw malformed("Can't set xattr");
     }
   }
 
@@ -248,7 +230,6 @@ class DumpReader {
     const rawValue = byteString(field.slice(equal + 1));
     const key = hasEscape ? cString(unescapeField(rawKey)) : rawKey;
     const value = hasEscape ? unescapeField(rawValue) : rawValue;
-    if (key === '' || key.length > XATTR_NAME_MAX) throw malformed("Can't set xattr");
     const xattr: Xattr = [key, value];
     if (this.#xattrCache.size < XATTR_CACHE_MAX) this.#xattrCache.set(field, xattr);
     return xattr;

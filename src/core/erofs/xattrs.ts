@@ -5,8 +5,8 @@
  */
 import { type ByteString, byteString } from '../bytes/byte-string.ts';
 import type { Inode, Xattr } from '../fs/file-tree.ts';
-import { XATTR_BUDGET, XATTR_HEADER_COST, xattrCost } from '../fs/limits.ts';
 import { S_IFMT, S_IFREG } from '../fs/mode.ts';
+import { setXattr } from '../fs/xattr-account.ts';
 import {
   ESCAPED_OPAQUE,
   ESCAPED_WHITEOUT,
@@ -247,16 +247,9 @@ function withMarks(order: InodeOrder, ino: number): Xattr[] | undefined {
   }
   let account = 0;
   for (const mark of marks) {
-    const [key, value] = mark;
-    const at = xattrs.findIndex(([old]) => old === key);
-    if (at >= 0) {
-      account -= xattrCost(key.length, (xattrs[at] as Xattr)[1].length);
-      xattrs.splice(at, 1);
-      if (xattrs.length === 0) account = 0;
-    }
-    account += xattrCost(key.length, value.length) + (xattrs.length === 0 ? XATTR_HEADER_COST : 0);
-    if (account < 0 || account > XATTR_BUDGET) return undefined;
-    xattrs.push(mark);
+    const cost = setXattr(xattrs, mark, account);
+    if (cost === undefined) return undefined;
+    account = cost;
   }
   return xattrs;
 }
