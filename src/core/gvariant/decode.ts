@@ -109,6 +109,7 @@ function readTuple(input: Input, type: VariantType, start: number, end: number, 
     skipZeros(input, start, end);
     return [];
   }
+  if (start === end && type.members.length > 1) throw bad(input, start, `no bytes for type ${type.text}`);
   const width = offsetWidth(end - start);
   const values: Value[] = [];
   let at = start;

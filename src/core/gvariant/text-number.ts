@@ -5,6 +5,7 @@
  */
 import { fitsInteger } from './encode.ts';
 import { type Span, textError } from './text-tokens.ts';
+import type { TypeClass } from './type.ts';
 
 /** Whether a word of the text is a number, maybe a wrong one. */
 export function isNumber(token: string): boolean {
@@ -15,16 +16,17 @@ export function isNumber(token: string): boolean {
  * The value of a number.
  *
  * @param span place of the number in the text
- * @param kind type to read it as: one of `y n q i u x t h d`
+ * @param kind class of the type to read it as
+ * @returns undefined if it is a number, but the type is not one of `y n q i u x t h d`
  * @throws SealtreeError `malformed` in GLib's words
  */
-export function parseNumber(span: Span, token: string, kind: string): number | bigint {
+export function parseNumber(span: Span, token: string, kind: TypeClass): number | bigint | undefined {
   return kind === 'd' ? parseDouble(span, token) : parseInteger(span, token, kind);
 }
 
 const MAX_UINT64 = 0xffffffffffffffffn;
 
-function parseInteger(span: Span, token: string, kind: string): number | bigint {
+function parseInteger(span: Span, token: string, kind: TypeClass): number | bigint | undefined {
   const negative = token.startsWith('-');
   const skipped = negative ? 1 : 0;
   // A second sign belongs to C's strtoull, which wraps a negative number round.
@@ -36,6 +38,7 @@ function parseInteger(span: Span, token: string, kind: string): number | bigint 
   if (match?.[1] === '-') magnitude = BigInt.asUintN(64, -magnitude);
   const end = match === null ? 0 : match[0].length;
   if (end < rest.length) throw invalidCharacter(span, skipped + end);
+  if (!'ynqiuxth'.includes(kind)) return undefined;
   const value = negative ? -magnitude : magnitude;
   if (!fitsInteger(kind, value))
     throw textError(span.start, span.end, `number out of range for type '${kind}'`);

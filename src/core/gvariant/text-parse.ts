@@ -72,7 +72,7 @@ function parsePart(tokens: Tokens, room: number): Part {
     tokens.next();
     return { kind: 'string', value: readString(token) };
   }
-  if (first === 'b' && token.text.length > 1) {
+  if (/^b['"]/.test(token.text)) {
     tokens.next();
     return { kind: 'bytestring', value: readBytestring(token) };
   }
@@ -292,9 +292,11 @@ function plainValueAt(node: Exclude<Node, { kind: 'maybe' | 'typed' }>, type: Va
     case 'boolean':
       if (type.class !== 'b') throw typeError(node, type);
       return node.value;
-    case 'number':
-      if (!'ynqiuxthd'.includes(type.class)) throw typeError(node, type);
-      return parseNumber(node, node.text, type.class);
+    case 'number': {
+      const value = parseNumber(node, node.text, type.class);
+      if (value === undefined) throw typeError(node, type);
+      return value;
+    }
     case 'string':
       return stringValue(node, node.value, type);
     case 'bytestring':

@@ -117,7 +117,7 @@ function printDouble(value: number): string {
   if (Number.isNaN(value)) return 'nan';
   if (!Number.isFinite(value)) return value < 0 ? '-inf' : 'inf';
   if (value === 0) return Object.is(value, -0) ? '-0.0' : '0.0';
-  const [mantissa, exponentText] = value.toExponential(16).split('e') as [string, string];
+  const [mantissa, exponentText] = scientific(value).split('e') as [string, string];
   const exponent = Number(exponentText);
   if (exponent < -4 || exponent >= 17) {
     const sign = exponent < 0 ? '-' : '+';
@@ -125,6 +125,12 @@ function printDouble(value: number): string {
   }
   const fixed = trimZeros(placePoint(mantissa, exponent));
   return fixed.includes('.') ? fixed : `${fixed}.0`;
+}
+
+/** With 17 digits; what lies in the middle goes to the even digit as in C, where JavaScript rounds it up. */
+function scientific(value: number): string {
+  const match = /^(-?\d\.\d{15}[02468])50*(e.*)$/.exec(value.toExponential(100));
+  return match === null ? value.toExponential(16) : `${match[1]}${match[2]}`;
 }
 
 /** Writes `d.ddd` times ten to the power of `exponent` (-4 to 16) without an exponent, all digits kept. */
@@ -136,7 +142,7 @@ function placePoint(mantissa: string, exponent: number): string {
 }
 
 function trimZeros(decimal: string): string {
-  return decimal.includes('.') ? decimal.replace(/\.?0+$/, '') : decimal;
+  return decimal.replace(/\.0*$|(\.\d*[1-9])0+$/, '$1');
 }
 
 /** Whether the only NUL stands at the end. */
