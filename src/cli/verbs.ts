@@ -8,10 +8,15 @@ type Load = () => Promise<{ readonly verb: Verb }>;
  * behind the tool's name (`fsverity digest`), a tool without verbs under its name (`mkcomposefs`).
  */
 export const VERBS: Readonly<Record<string, Load>> = {
+  cat: () => import('./commands/cat.ts'),
   completion: () => import('./commands/completion.ts'),
   config: () => import('./commands/config.ts'),
   help: () => import('./commands/help.ts'),
   init: () => import('./commands/init.ts'),
+  log: () => import('./commands/log.ts'),
+  ls: () => import('./commands/ls.ts'),
+  'rev-parse': () => import('./commands/rev-parse.ts'),
+  show: () => import('./commands/show.ts'),
 };
 
 /** Programs that sealtree is when called through a link of that name, or with that name as its first word. */
