@@ -1,9 +1,8 @@
 /** Standard output and standard error as byte sinks. @module */
 import { writeSync } from 'node:fs';
 import { isatty } from 'node:tty';
-import { getSystemErrorMap } from 'node:util';
 import { type ByteString, utf8ByteString } from '../core/bytes/byte-string.ts';
-import { SealtreeError } from '../core/errors.ts';
+import { ioError } from '../node/io-error.ts';
 import { runCleanUps } from '../node/on-exit.ts';
 
 const LIMIT = 64 * 1024;
@@ -64,7 +63,7 @@ function writeAll(descriptor: number, data: Uint8Array): void {
     try {
       at += writeSync(descriptor, data, at);
     } catch (error) {
-      const { code, errno } = error as NodeJS.ErrnoException;
+      const { code } = error as NodeJS.ErrnoException;
       if (code === 'EAGAIN') {
         Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 5);
       } else if (descriptor === 2) {
@@ -74,8 +73,7 @@ function writeAll(descriptor: number, data: Uint8Array): void {
         runCleanUps();
         process.exit(BROKEN_PIPE_STATUS);
       } else {
-        const reason = getSystemErrorMap().get(errno ?? 0)?.[1] ?? code;
-        throw new SealtreeError('io', `writing standard output: ${reason}`);
+        throw ioError('writing standard output', error);
       }
     }
   }

@@ -1,5 +1,6 @@
 /** An error as the tool that was called would print it, and the status it would exit with. @module */
 import { EXIT_STATUS, SealtreeError } from '../core/errors.ts';
+import { ioError } from '../node/io-error.ts';
 import type { Output } from './output.ts';
 import { wantsHelp, wantsPrefix } from './usage.ts';
 import type { Tool } from './verb.ts';
@@ -43,7 +44,11 @@ export function report(tool: Tool, thrown: unknown, stderr: Output, usage: () =>
   }
 }
 
+/** What nobody has put into a sentence: the system's refusal of a file, or a fault in sealtree. */
 function unexpected(thrown: unknown): SealtreeError {
+  const { path, syscall } = thrown as { path?: unknown; syscall?: unknown };
+  const plain = ioError(String(path ?? syscall), thrown);
+  if (plain.code === 'io') return plain;
   const message = (thrown instanceof Error ? thrown.message : String(thrown)).split('\n', 1)[0];
   const hint = process.env.SEALTREE_DEBUG === undefined ? ' (SEALTREE_DEBUG=1 prints where)' : '';
   return new SealtreeError('internal', `internal error: ${message}${hint}`);
