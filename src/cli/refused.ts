@@ -4,6 +4,8 @@
  * @module
  */
 
+const GPG = 'signatures are Ed25519 only';
+
 /** Verbs by tool, each with the reason. */
 export const REFUSED_VERBS: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   ostree: {
@@ -13,7 +15,7 @@ export const REFUSED_VERBS: Readonly<Record<string, Readonly<Record<string, stri
     'create-usb': 'no transport between machines yet',
     export: 'no tar archives yet; `checkout` writes a tree',
     'find-remotes': 'no transport between machines yet',
-    'gpg-sign': 'signatures are Ed25519 only',
+    'gpg-sign': GPG,
     prune: 'nothing is deleted from a repository yet',
     pull: 'no transport between machines yet; `pull-local` copies between repositories',
     remote: 'no transport between machines yet',
@@ -28,7 +30,12 @@ export const REFUSED_VERBS: Readonly<Record<string, Readonly<Record<string, stri
 };
 
 /** Options by tool and verb as they are called, each with the reason. */
-export const REFUSED_OPTIONS: Readonly<Record<string, Readonly<Record<string, string>>>> = {};
+export const REFUSED_OPTIONS: Readonly<Record<string, Readonly<Record<string, string>>>> = {
+  'ostree show': {
+    '--gpg-homedir': GPG,
+    '--gpg-verify-remote': GPG,
+  },
+};
 
 /** Whether a tool has a verb that is not built. */
 export function isRefusedVerb(tool: string, name: string): boolean {
