@@ -6,7 +6,6 @@
 import { createRequire } from 'node:module';
 import { type ByteString, byteString } from '../core/bytes/byte-string.ts';
 import { SealtreeError } from '../core/errors.ts';
-import { errorNumber } from './errno.ts';
 import { systemCallError } from './io-error.ts';
 
 type Koffi = typeof import('koffi');
@@ -64,9 +63,8 @@ const scratch: Buffer[] = [];
  * @param slot which buffer, for calls that take more than one path
  */
 export function cPath(path: ByteString, slot = 0): Buffer {
-  if (path.length >= PATH_MAX)
-    throw systemCallError(path.slice(0, 80), errorNumber('ENAMETOOLONG') as number);
-  if (path.includes('\0')) throw systemCallError('path with a NUL byte', errorNumber('EINVAL') as number);
+  if (path.length >= PATH_MAX) throw systemCallError(path.slice(0, 80), 'ENAMETOOLONG');
+  if (path.includes('\0')) throw systemCallError('path with a NUL byte', 'EINVAL');
   scratch[slot] ??= Buffer.alloc(PATH_MAX);
   const buffer = scratch[slot];
   buffer[buffer.write(path, 0, 'latin1')] = 0;

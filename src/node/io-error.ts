@@ -3,7 +3,7 @@
  * @module
  */
 import { prefixed, SealtreeError } from '../core/errors.ts';
-import { errorName, errorNumber, errorText } from './errno.ts';
+import { type ErrorName, errorName, errorNumber, errorText } from './errno.ts';
 
 /**
  * Wraps what a call of Node's or of src/node/syscalls.ts threw.
@@ -23,8 +23,9 @@ export function plainError(error: unknown): unknown {
   return new SealtreeError('io', errorText(number), { errno: errorName(number) }, { cause: error });
 }
 
-/** The failure of a system call by its number; `ioError` puts a better sentence in place of `call: text`. */
-export function systemCallError(call: string, number: number): SealtreeError {
+/** The failure of a system call by number or name; `ioError` puts a better sentence in place of `call: text`. */
+export function systemCallError(call: string, error: number | ErrorName): SealtreeError {
+  const number = typeof error === 'number' ? error : (errorNumber(error) as number);
   const detail = { errno: errorName(number), call };
   return new SealtreeError('io', `${call}: ${errorText(number)}`, detail);
 }

@@ -13,8 +13,9 @@ export interface JobModule {
   startJob(settings: any): Perform;
 }
 
-export type JobName = 'verity';
+export type JobName = 'verity' | 'digest-store';
 
 export const JOBS: Readonly<Record<JobName, () => Promise<JobModule>>> = {
   verity: () => import('./verity-job.ts'),
+  'digest-store': () => import('../image/digest-store-job.ts'),
 };

@@ -240,7 +240,7 @@ export function queryVerity(fd: number): VerityDigest {
   const algorithm = (Object.keys(HASH_ALGORITHM_NUMBER) as HashName[]).find(
     (name) => HASH_ALGORITHM_NUMBER[name] === number,
   );
-  if (algorithm === undefined) throw systemCallError('ioctl(FS_IOC_MEASURE_VERITY)', 22);
+  if (algorithm === undefined) throw systemCallError('ioctl(FS_IOC_MEASURE_VERITY)', 'EINVAL');
   return { algorithm, digest: new Uint8Array(result.subarray(4, 4 + DIGEST_SIZE[algorithm])) };
 }
 

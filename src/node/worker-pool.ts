@@ -56,6 +56,7 @@ export class WorkerPool<Batch, Result> {
   readonly #members: Member[] = [];
   #next = 0;
   #weight = 0;
+  #failed = false;
   #perform: Promise<Perform> | undefined;
 
   /** @param settings what the job needs once: any value that can be sent to a worker */
@@ -66,7 +67,7 @@ export class WorkerPool<Batch, Result> {
   }
 
   /**
-   * Queues a batch. Until `flush` it may wait for more work to come.
+   * Queues a batch. Until `flush` it may wait for more work to come. Once one batch has failed none is begun any more.
    *
    * @param weight bytes it will read, for the decision whether workers are worth it
    * @returns what the job makes of it
@@ -91,7 +92,7 @@ export class WorkerPool<Batch, Result> {
       try {
         task.resolve(await perform(task.batch));
       } catch (error) {
-        task.reject(error);
+        this.#fail(task, error);
       }
     }
   }
@@ -120,7 +121,13 @@ export class WorkerPool<Batch, Result> {
     }
   }
 
+  #fail(task: Task | undefined, error: unknown): void {
+    this.#failed = true;
+    task?.reject(error);
+  }
+
   #take(): Task | undefined {
+    if (this.#failed) return undefined;
     const task = this.#queue[this.#next++];
     if (task !== undefined) return task;
     this.#queue.length = 0;
@@ -136,16 +143,16 @@ export class WorkerPool<Batch, Result> {
       if ('result' in reply) task?.resolve(reply.result);
       else {
         const { code, message, detail } = reply.failure;
-        task?.reject(new SealtreeError(code, message, detail));
+        this.#fail(task, new SealtreeError(code, message, detail));
       }
       this.#feed();
     });
     worker.on('error', (error) => {
-      for (const task of member.tasks.splice(0)) task.reject(error);
+      for (const task of member.tasks.splice(0)) this.#fail(task, error);
     });
     worker.on('exit', () => {
       const error = new SealtreeError('internal', 'a worker ended before its work was done');
-      for (const task of member.tasks.splice(0)) task.reject(error);
+      for (const task of member.tasks.splice(0)) this.#fail(task, error);
     });
     return member;
   }

@@ -1,0 +1,151 @@
+/**
+ * Digests many files at once on all processors: small ones in batches, large ones in parts.
+ * @module
+ */
+import { setImmediate } from 'node:timers/promises';
+import { type ByteString, byteString } from '../core/bytes/byte-string.ts';
+import { hexOf } from '../core/bytes/hex.ts';
+import { SealtreeError } from '../core/errors.ts';
+import { DIGEST_SIZE } from '../core/hash.ts';
+import { type VerityOptions, type VerityParameters, verityParameters } from '../core/verity/descriptor.ts';
+import { digestOfLeaves } from '../core/verity/digest.ts';
+import { opensslHash } from './hash.ts';
+import type { FileStamp } from './stable-read.ts';
+import { FAILED_FILE, type VerityBatch, type VerityFile, type VerityResult } from './verity-job.ts';
+import { type PoolOptions, WorkerPool } from './worker-pool.ts';
+
+export interface FileDigesterOptions<Target> {
+  readonly verity?: VerityOptions;
+  readonly pool?: PoolOptions;
+  /** Gets the result for what `add` was given: a digest in hexadecimal, or the content. In no particular order. */
+  readonly settle: (target: Target, result: ByteString) => void;
+  /** Words the failure of one file. */
+  readonly refuse: (target: Target, error: unknown) => unknown;
+}
+
+/** Files larger than this are cut into parts of this size: a whole number of tree blocks over blocks of any size. */
+const PART = 8 * 1024 * 1024;
+
+const BATCH_WEIGHT = 4 * 1024 * 1024;
+/** What opening and closing a file costs, as bytes that could be hashed meanwhile. */
+const FILE_WEIGHT = 10 * 1024;
+
+export class FileDigester<Target> {
+  readonly #options: FileDigesterOptions<Target>;
+  readonly #parameters: VerityParameters;
+  readonly #pool: WorkerPool<VerityBatch, VerityResult>;
+  #running = 0;
+  #files: VerityFile[] = [];
+  #targets: Target[] = [];
+  #weight = 0;
+  #failure: { readonly error: unknown } | undefined;
+  #submitted = false;
+  #wake: () => void = () => {};
+
+  constructor(options: FileDigesterOptions<Target>) {
+    this.#options = options;
+    this.#parameters = verityParameters(options.verity);
+    this.#pool = new WorkerPool('verity', this.#parameters, options.pool);
+  }
+
+  /**
+   * Asks for the fs-verity digest of a file.
+   *
+   * @param place path for the kernel, good until `finish`
+   * @param stamp status by which the file was chosen; a file that no longer has it is refused
+   * @param content whether to give the whole content instead, of a small file
+   */
+  add(target: Target, place: ByteString, { size, ...status }: FileStamp, content = false): void {
+    const { mtimeSec, mtimeNsec, ctimeSec, ctimeNsec } = status;
+    const stamp = { size, mtimeSec, mtimeNsec, ctimeSec, ctimeNsec };
+    if (size > PART) {
+      this.#addParts(target, place, stamp);
+      return;
+    }
+    this.#files.push({ place, stamp, content });
+    this.#targets.push(target);
+    this.#weight += size + FILE_WEIGHT;
+    if (this.#weight >= BATCH_WEIGHT) this.#submitFiles();
+  }
+
+  /**
+   * Lets finished work in and new work out, if there is any: to be called now and then by whoever adds files.
+   *
+   * @throws what `refuse` made of the first failure
+   */
+  async turn(): Promise<void> {
+    if (this.#submitted) {
+      this.#submitted = false;
+      await setImmediate();
+    }
+    if (this.#failure !== undefined) throw this.#failure.error;
+  }
+
+  /** Waits until all files are settled. */
+  async finish(): Promise<void> {
+    this.#submitFiles();
+    await this.#pool.flush();
+    if (this.#running > 0 && this.#failure === undefined) {
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
+    }
+    if (this.#failure !== undefined) throw this.#failure.error;
+  }
+
+  /** Ends the workers; to be called whatever happened. */
+  async close(): Promise<void> {
+    await this.#pool.close();
+  }
+
+  #submitFiles(): void {
+    if (this.#files.length === 0) return;
+    const targets = this.#targets;
+    this.#submit({ files: this.#files }, this.#weight, targets, (results) => {
+      for (const [i, result] of results.entries()) this.#options.settle(targets[i] as Target, result);
+    });
+    this.#files = [];
+    this.#targets = [];
+    this.#weight = 0;
+  }
+
+  #addParts(target: Target, place: ByteString, stamp: FileStamp): void {
+    const { size } = stamp;
+    const { algorithm, blockSize } = this.#parameters;
+    const leaves = new SharedArrayBuffer(Math.ceil(size / blockSize) * DIGEST_SIZE[algorithm]);
+    let missing = Math.ceil(size / PART);
+    for (let start = 0; start < size; start += PART) {
+      const length = Math.min(PART, size - start);
+      this.#submit({ part: { place, stamp, start, length, leaves } }, length, [target], () => {
+        if (--missing > 0) return;
+        const digest = digestOfLeaves(opensslHash, size, new Uint8Array(leaves), this.#parameters);
+        this.#options.settle(target, byteString(hexOf(digest)));
+      });
+    }
+  }
+
+  #submit(
+    batch: VerityBatch,
+    weight: number,
+    targets: readonly Target[],
+    settle: (results: VerityResult) => void,
+  ): void {
+    this.#running++;
+    this.#submitted = true;
+    this.#pool
+      .run(batch, weight)
+      .then(settle)
+      .catch((error) => {
+        this.#failure ??= { error: this.#worded(targets, error) };
+      })
+      .finally(() => {
+        this.#running--;
+        if (this.#running === 0 || this.#failure !== undefined) this.#wake();
+      });
+  }
+
+  #worded(targets: readonly Target[], error: unknown): unknown {
+    const index = error instanceof SealtreeError ? error.detail[FAILED_FILE] : undefined;
+    return typeof index === 'number' ? this.#options.refuse(targets[index] as Target, error) : error;
+  }
+}

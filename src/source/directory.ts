@@ -1,0 +1,176 @@
+/**
+ * A directory as the tree that mkcomposefs makes of it: metadata of every entry, small files inside, of larger
+ * ones the fs-verity digest and the object path that follows from it. Hard links become files of their own.
+ * @module
+ */
+import { closeSync } from 'node:fs';
+import { type ByteString, displayByteString } from '../core/bytes/byte-string.ts';
+import { type Inode, makeInode } from '../core/fs/file-tree.ts';
+import { xattrsFit } from '../core/fs/limits.ts';
+import { isRegular, isSymlink } from '../core/fs/mode.ts';
+import { fillDigestStore, objectPath, type StoredFile } from '../image/digest-store.ts';
+import { DirectoryWalk, DT_BLK, DT_CHR, placeOf, readEntries } from '../node/directory.ts';
+import { FileDigester } from '../node/file-digester.ts';
+import { joinPath } from '../node/fs-path.ts';
+import { ioError, systemCallError } from '../node/io-error.ts';
+import type { FileStamp } from '../node/stable-read.ts';
+import { AT_FDCWD, type FileStatus, readLinkAt, readXattrs, statAt } from '../node/syscalls.ts';
+
+export interface ScanOptions {
+  /** Which extended attributes to take; all of them by default. */
+  readonly xattrs?: 'all' | 'user' | 'none' | undefined;
+  /** Makes every modification time 0. */
+  readonly useEpoch?: boolean | undefined;
+  /** Leaves out character and block devices. */
+  readonly skipDevices?: boolean | undefined;
+  /** Directory to which content that is not inside the image is copied, by digest. */
+  readonly digestStore?: ByteString | undefined;
+  /** Threads that digest and copy; as many as there are processors by default. */
+  readonly threads?: number | undefined;
+}
+
+/** Files up to this size are put into the image, whose metadata for an outside file takes as much. */
+const INLINE_LIMIT = 64;
+
+interface FoundFile {
+  readonly inode: Inode;
+  /** For people. */
+  readonly path: ByteString;
+  /** For the kernel. */
+  readonly place: ByteString;
+  readonly stamp: FileStamp;
+}
+
+interface FoundDirectory {
+  readonly inode: Inode;
+  readonly path: ByteString;
+  readonly place: ByteString;
+  readonly status: FileStatus;
+}
+
+/**
+ * Scans `path`. What is no directory becomes a tree of that one inode, for which there is no image.
+ *
+ * @throws SealtreeError `io` in the words of mkcomposefs: `error accessing PATH: …`,
+ *   `error computing digest: PATH: …`, `cannot fill store: PATH: …`
+ */
+export async function scanDirectory(path: ByteString, options: ScanOptions = {}): Promise<Inode> {
+  const pool = { threads: options.threads };
+  const files: FoundFile[] = [];
+  const walk = new DirectoryWalk();
+  const digester = new FileDigester<FoundFile>({
+    pool,
+    settle: ({ inode }, result) => setContent(inode, result),
+    refuse: (file, error) => ioError(`error computing digest: ${displayByteString(file.path)}`, error),
+  });
+  try {
+    const root = await scanTree(path, walk, options, digester, files);
+    await digester.finish();
+    if (options.digestStore !== undefined) {
+      await fillDigestStore(options.digestStore, files.filter(isOutside).map(storedFile), pool);
+    }
+    return root;
+  } finally {
+    await digester.close();
+    walk.close();
+  }
+}
+
+async function scanTree(
+  path: ByteString,
+  walk: DirectoryWalk,
+  options: ScanOptions,
+  digester: FileDigester<FoundFile>,
+  files: FoundFile[],
+): Promise<Inode> {
+  const pending: FoundDirectory[] = [];
+  const found = (
+    at: ByteString,
+    place: ByteString,
+    status: FileStatus,
+    directory: number,
+    name: ByteString,
+  ) => {
+    const inode = accessing(at, () => makeFound(directory, name, place, status, options));
+    if (inode.children !== undefined) pending.push({ inode, path: at, place, status });
+    else if (isRegular(status.mode) && status.size > 0) {
+      const file = { inode, path: at, place, stamp: status };
+      if (options.digestStore !== undefined) files.push(file);
+      digester.add(file, place, status, status.size <= INLINE_LIMIT);
+    }
+    return inode;
+  };
+  const rootStatus = accessing(path, () => statAt(AT_FDCWD, path));
+  const root = found(path, path, rootStatus, AT_FDCWD, path);
+  for (let at = pending.pop(); at !== undefined; at = pending.pop()) {
+    const { inode, path: directoryPath, place, status } = at;
+    const directory = accessing(directoryPath, () =>
+      inode === root ? walk.openRoot(place) : walk.open(place, status),
+    );
+    try {
+      for (const { name, type } of accessing(directoryPath, () => readEntries(directory.fd))) {
+        if (options.skipDevices === true && (type === DT_CHR || type === DT_BLK)) continue;
+        const entryPath = joinPath(directoryPath, name);
+        const entryStatus = accessing(entryPath, () => statAt(directory.fd, name));
+        const child = found(entryPath, placeOf(directory, name), entryStatus, directory.fd, name);
+        inode.children?.set(name, child);
+      }
+    } finally {
+      closeSync(directory.fd);
+    }
+    await digester.turn();
+  }
+  return root;
+}
+
+/** The inode of one name, without the content of a file. */
+function makeFound(
+  directory: number,
+  name: ByteString,
+  place: ByteString,
+  status: FileStatus,
+  { xattrs = 'all', useEpoch = false }: ScanOptions,
+): Inode {
+  const inode = makeInode(status.mode, status.uid, status.gid);
+  inode.rdev = status.rdev;
+  inode.size = status.size;
+  if (isSymlink(status.mode)) {
+    inode.payload = readLinkAt(directory, name);
+    inode.size = inode.payload.length;
+  }
+  if (!useEpoch) {
+    inode.mtimeSec = status.mtimeSec;
+    inode.mtimeNsec = status.mtimeNsec;
+  }
+  if (xattrs !== 'none') {
+    inode.xattrs = readXattrs(place, xattrs === 'user' ? isUserXattr : undefined);
+    if (inode.xattrs.length > 0 && !xattrsFit(inode.xattrs)) throw systemCallError('xattrs', 'ERANGE');
+  }
+  return inode;
+}
+
+const isUserXattr = (key: ByteString): boolean => key.startsWith('user.');
+
+function setContent(inode: Inode, result: ByteString): void {
+  if (Number(inode.size) <= INLINE_LIMIT) {
+    inode.content = result;
+    return;
+  }
+  inode.digest = result;
+  inode.payload = objectPath(result);
+}
+
+const isOutside = ({ inode }: FoundFile): boolean => inode.digest !== undefined;
+
+function storedFile({ inode, path, place, stamp }: FoundFile): StoredFile {
+  return { digest: inode.digest as string, path, place, stamp };
+}
+
+/** Runs one step about `path`, whose failure mkcomposefs tells so. */
+function accessing<T>(path: ByteString, step: () => T): T {
+  try {
+    return step();
+  } catch (error) {
+    throw ioError(`error accessing ${displayByteString(path)}`, error);
+  }
+}
