@@ -5,9 +5,9 @@
  */
 import { closeSync } from 'node:fs';
 import { type ByteString, displayByteString } from '../core/bytes/byte-string.ts';
-import { type Inode, makeInode } from '../core/fs/file-tree.ts';
-import { xattrsFit } from '../core/fs/limits.ts';
+import { type Inode, makeInode, type Xattr } from '../core/fs/file-tree.ts';
 import { isRegular, isSymlink } from '../core/fs/mode.ts';
+import { setXattr } from '../core/fs/xattr-account.ts';
 import { fillDigestStore, objectPath, type StoredFile } from '../image/digest-store.ts';
 import { DirectoryWalk, DT_BLK, DT_CHR, placeOf, readEntries } from '../node/directory.ts';
 import { FileDigester } from '../node/file-digester.ts';
@@ -142,11 +142,16 @@ function makeFound(
     inode.mtimeSec = status.mtimeSec;
     inode.mtimeNsec = status.mtimeNsec;
   }
-  if (xattrs !== 'none') {
-    inode.xattrs = readXattrs(place, xattrs === 'user' ? isUserXattr : undefined);
-    if (inode.xattrs.length > 0 && !xattrsFit(inode.xattrs)) throw systemCallError('xattrs', 'ERANGE');
-  }
+  if (xattrs !== 'none') setXattrs(inode, readXattrs(place, xattrs === 'user' ? isUserXattr : undefined));
   return inode;
+}
+
+function setXattrs(inode: Inode, xattrs: readonly Xattr[]): void {
+  let cost: number | undefined = 0;
+  for (const xattr of xattrs) {
+    cost = setXattr(inode.xattrs, xattr, cost);
+    if (cost === undefined) throw systemCallError('xattrs', 'ERANGE');
+  }
 }
 
 const isUserXattr = (key: ByteString): boolean => key.startsWith('user.');
