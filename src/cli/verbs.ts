@@ -17,6 +17,7 @@ export const VERBS: Readonly<Record<string, Load>> = {
   ls: () => import('./commands/ls.ts'),
   'rev-parse': () => import('./commands/rev-parse.ts'),
   show: () => import('./commands/show.ts'),
+  sign: () => import('./commands/sign.ts'),
 };
 
 /** Programs that sealtree is when called through a link of that name, or with that name as its first word. */
