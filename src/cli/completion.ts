@@ -4,7 +4,7 @@
  * @module
  */
 import { type Option, optionOf } from './option.ts';
-import { optionsOf } from './program.ts';
+import { HELP_OPTION, optionsOf } from './program.ts';
 import type { Verb } from './verb.ts';
 
 type Verbs = readonly [name: string, { readonly verb: Verb }][];
@@ -98,8 +98,8 @@ if [ "\${funcstack[1]}" = _sealtree ]; then _sealtree "$@"; else compdef _sealtr
 `;
 }
 
-function zshOption({ short, long, takes, spec }: Option): string {
-  const text = `[${spec.description.replace(/[[\]\\:]/g, '\\$&')}]`;
+function zshOption({ short, long, takes, description }: Option): string {
+  const text = `[${description.replace(/[[\]\\:]/g, '\\$&')}]`;
   const value = takes === 'nothing' ? '' : takes === 'value' ? ':value:_files' : '::value:_files';
   const equals = takes === 'nothing' ? '' : takes === 'value' ? '=' : '=-';
   if (short === undefined) return quoted(`*--${long}${equals}${text}${value}`);
@@ -123,9 +123,9 @@ function fish(verbs: Verbs): string {
       const condition = `__fish_seen_subcommand_from ${first}; and not __fish_seen_subcommand_from ${others}`;
       lines.push(`complete -c sealtree -n ${quoted(condition)} -f -a ${second} -d ${quoted(verb.summary)}`);
     }
-    for (const { short, long, takes, spec } of withHelp(verb)) {
+    for (const { short, long, takes, description } of withHelp(verb)) {
       const flags = `${short === undefined ? '' : ` -s ${short}`} -l ${long}${takes === 'value' ? ' -r' : ''}`;
-      lines.push(`complete -c sealtree -n ${quoted(seen)}${flags} -d ${quoted(spec.description)}`);
+      lines.push(`complete -c sealtree -n ${quoted(seen)}${flags} -d ${quoted(description)}`);
     }
   }
   return `${lines.join('\n')}\n`;
@@ -150,9 +150,7 @@ function firstWord(name: string): string {
 }
 
 function withHelp(verb: Verb): Option[] {
-  return [{ flags: '-h, --help', description: 'Show this help' }, ...optionsOf(verb, 'sealtree')].map(
-    optionOf,
-  );
+  return [...optionsOf(verb, 'sealtree').map(optionOf), HELP_OPTION];
 }
 
 /** In single quotes, which bash, zsh and fish read alike if there is no backslash in them. */

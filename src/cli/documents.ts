@@ -1,16 +1,14 @@
 /** Man pages, docs/commands and tables of other documents, made of the verbs' own data: `npm run man`. @module */
 import { type ErrorCode, EXIT_STATUS } from '../core/errors.ts';
-import { allVerbs, callOf, optionText } from './help.ts';
+import { allVerbs, callOf, fill, optionText } from './help.ts';
 import { type Option, optionOf } from './option.ts';
-import { optionsOf } from './program.ts';
+import { HELP_OPTION, optionsOf } from './program.ts';
 import { REFUSED_OPTIONS, REFUSED_VERBS } from './refused.ts';
 import type { Tool, Verb } from './verb.ts';
 
 type Verbs = readonly [name: string, { readonly verb: Verb }][];
 /** File name to content. */
 type Pages = Map<string, string>;
-
-const HELP: Option = optionOf({ flags: '-h, --help', description: 'Show this help' });
 
 /** `sealtree.1` and one page for every verb. */
 export async function manPages(version: string): Promise<Pages> {
@@ -97,14 +95,13 @@ function toolStatusTable(verbs: Verbs): string {
 
 function commandPage(name: string, verb: Verb): string {
   const rows = allOptions(verb).map((option) => {
-    const description =
-      escapeCell(option.spec.description) + (option.spec.ownOnly ? ' (only as `sealtree`)' : '');
+    const description = escapeCell(option.description) + (option.spec.ownOnly ? ' (only as `sealtree`)' : '');
     return `| \`${escapeCell(optionText(option))}\` | ${description} |\n`;
   });
   return [
     `# ${callOf('sealtree', name)}\n\n${verb.summary}.\n`,
     `    ${synopsis(name, verb)}\n`,
-    ...(verb.description ?? []).map((paragraph) => `${paragraph}\n`),
+    ...(verb.description ?? []).map((paragraph) => `${fill(paragraph, 110)}\n`),
     `| option | does |\n|---|---|\n${rows.join('')}`,
     `Example${verb.examples.length > 1 ? 's' : ''}:\n`,
     `${verb.examples.map((example) => `    ${example}\n`).join('')}`,
@@ -115,7 +112,7 @@ function commandPage(name: string, verb: Verb): string {
 function manPage(name: string, verb: Verb, version: string): string {
   const options = allOptions(verb).map((option) => {
     const only = option.spec.ownOnly ? ' Only as sealtree.' : '';
-    return `.TP\n\\fB${roff(optionText(option))}\\fR\n${roff(sentence(option.spec.description) + only)}\n`;
+    return `.TP\n\\fB${roff(optionText(option))}\\fR\n${roff(sentence(option.description) + only)}\n`;
   });
   const description = [sentence(verb.summary), ...(verb.description ?? [])].map((text) => `${roff(text)}\n`);
   return [
@@ -171,7 +168,7 @@ function synopsis(name: string, verb: Verb): string {
 }
 
 function allOptions(verb: Verb): Option[] {
-  return [...optionsOf(verb, 'sealtree').map(optionOf), HELP];
+  return [...optionsOf(verb, 'sealtree').map(optionOf), HELP_OPTION];
 }
 
 function pageName(name: string): string {

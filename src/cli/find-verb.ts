@@ -28,7 +28,12 @@ export async function findVerb(program: Tool, words: readonly ByteString[]): Pro
   switch (program) {
     case 'sealtree': {
       const other = PROGRAMS[words[0] ?? ''];
-      if (other !== undefined && other !== 'sealtree') return findVerb(other, words.slice(1));
+      if (other !== undefined && other !== 'sealtree') {
+        // Those of the other programs that have no --help are told here.
+        return words.length === 2 && words[1] === '--help'
+          ? notFound(other, 'help')
+          : findVerb(other, words.slice(1));
+      }
       return findOwn(words);
     }
     case 'ostree':

@@ -1,6 +1,6 @@
 /** Help texts of verbs and programs, made of the verbs' own data. @module */
 import { type Option, optionOf } from './option.ts';
-import { optionsOf } from './program.ts';
+import { HELP_OPTION, optionsOf } from './program.ts';
 import type { Tool, Verb } from './verb.ts';
 import { VERBS } from './verbs.ts';
 
@@ -16,7 +16,7 @@ export function verbHelp(program: Tool, name: string, verb: Verb): string {
   const examples = verb.examples.map((example) => `  ${example}\n`).join('');
   return [
     `${usageText(program, name, verb)}\n${verb.summary}\n`,
-    ...(verb.description ?? []).map((paragraph) => `${fill(paragraph, 0)}\n`),
+    ...(verb.description ?? []).map((paragraph) => `${fill(paragraph, WIDTH)}\n`),
     optionTable(verb, program),
     examples === '' ? '' : `${verb.examples.length > 1 ? 'Examples' : 'Example'}:\n${examples}`,
   ]
@@ -29,8 +29,10 @@ export function verbUsage(program: Tool, name: string, verb: Verb): string {
   return `${usageText(program, name, verb)}\n${verb.summary}\n\n${optionTable(verb, program)}`;
 }
 
-/** What `--help` of a program with verbs prints, and what it prints when called without one. */
+/** What `--help` of a program prints, and what one with verbs prints when called without. */
 export async function programHelp(program: Tool): Promise<string> {
+  const only = await VERBS[program]?.();
+  if (only !== undefined) return verbHelp(program, program, only.verb);
   const own: [string, string][] = [];
   const real: [string, string][] = [];
   for (const [name, { verb }] of await allVerbs()) {
@@ -80,18 +82,15 @@ function usageText(program: Tool, name: string, verb: Verb): string {
 }
 
 function optionTable(verb: Verb, program: Tool): string {
-  const options = optionsOf(verb, program).map(optionOf);
-  return `Options:\n${table([
-    ['-h, --help', 'Show this help'],
-    ...options.map((option): [string, string] => [optionText(option), option.spec.description]),
-  ])}`;
+  const options = [HELP_OPTION, ...optionsOf(verb, program).map(optionOf)];
+  return `Options:\n${table(options.map((option) => [optionText(option), option.description]))}`;
 }
 
 function table(rows: readonly [string, string][]): string {
   const widest = Math.max(...rows.map(([left]) => left.length).filter((length) => length <= 34), 10);
   return rows
     .map(([left, right]) => {
-      const text = fill(right, widest + 4);
+      const text = fill(right, WIDTH, widest + 4);
       return left.length > widest
         ? `  ${left}\n${' '.repeat(widest + 4)}${text}\n`
         : `  ${left.padEnd(widest)}  ${text}\n`;
@@ -99,12 +98,12 @@ function table(rows: readonly [string, string][]): string {
     .join('');
 }
 
-/** Breaks a text at spaces; lines after the first begin with `indent` spaces. */
-function fill(text: string, indent: number): string {
+/** Breaks a text at spaces into lines of at most `width` characters; those after the first begin with `indent` spaces. */
+export function fill(text: string, width: number, indent = 0): string {
   const lines: string[] = [];
   let line = '';
   for (const word of text.split(' ')) {
-    if (line !== '' && indent + line.length + 1 + word.length > WIDTH) {
+    if (line !== '' && indent + line.length + 1 + word.length > width) {
       lines.push(line);
       line = word;
     } else line = line === '' ? word : `${line} ${word}`;

@@ -10,6 +10,8 @@ export interface Option {
   readonly takes: 'nothing' | 'value' | 'optional value';
   /** What stands for the value in help texts, upper case; empty if it takes none. */
   readonly placeholder: string;
+  /** One line, first letter upper case, no full stop. */
+  readonly description: string;
   readonly spec: OptionSpec;
 }
 
@@ -23,6 +25,7 @@ export function optionOf(spec: OptionSpec): Option {
     long,
     takes: bracket === undefined ? 'nothing' : bracket === '<' ? 'value' : 'optional value',
     placeholder: /^[a-z -]+$/.test(placeholder) ? placeholder.toUpperCase() : placeholder,
+    description: `${spec.description.slice(0, 1).toUpperCase()}${spec.description.slice(1)}`,
     spec,
   };
 }

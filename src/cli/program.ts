@@ -2,7 +2,7 @@
 import type { ByteString } from '../core/bytes/byte-string.ts';
 import { parseGetopt } from './getopt.ts';
 import { parseGOption } from './goption.ts';
-import { optionOf } from './option.ts';
+import { type Option, optionOf } from './option.ts';
 import { isRefusedOption, refusal } from './refused.ts';
 import { bareUsageError, optionError } from './usage.ts';
 import type { OptionSpec, Parsed, Tool, Verb } from './verb.ts';
@@ -16,6 +16,9 @@ const VERBOSE_OPTION: OptionSpec = {
   description: 'Say what is done while it is done',
 };
 const VERSION_OPTION: OptionSpec = { flags: '--version', description: 'Print the version and exit' };
+
+/** The option that every command of sealtree and ostree takes, and mount.composefs by its short name. */
+export const HELP_OPTION: Option = optionOf({ flags: '-h, --help', description: 'show this help' });
 
 /** The options of `verb` as `program` offers them, with those that every verb of its tool has. */
 export function optionsOf(verb: Verb, program: Tool): OptionSpec[] {
@@ -31,6 +34,7 @@ export function optionsOf(verb: Verb, program: Tool): OptionSpec[] {
  */
 export async function parse(verb: Verb, program: Tool, words: readonly ByteString[]): Promise<Parsed> {
   const options = optionsOf(verb, program).map(optionOf);
+  if (verb.tool === 'mount.composefs') options.push(HELP_OPTION);
   const called = [verb.tool, ...verb.path.filter((word) => word !== verb.tool)].join(' ');
   const refuse = (option: string) => {
     if (isRefusedOption(called, option)) throw optionError(refusal(`${called} ${option}`));
@@ -47,7 +51,7 @@ export async function parse(verb: Verb, program: Tool, words: readonly ByteStrin
     case 'mkcomposefs':
     case 'composefs-info':
     case 'mount.composefs':
-      return (program === 'sealtree' ? wantedByFsverity(words) : undefined) ?? getopt(verb.tool);
+      return getopt(verb.tool);
   }
 
   /** @param name the program's name as getopt prints it */

@@ -15,8 +15,8 @@ export const verb: Verb = {
   examples: ['sealtree help commit', 'sealtree help keys transient', 'sealtree help fsverity digest'],
   async run({ args, stdout }) {
     const program = PROGRAMS[args[0] ?? 'sealtree'];
-    if (args.length === 0 || (args.length === 1 && (program === 'ostree' || program === 'fsverity'))) {
-      stdout.text(await programHelp(program ?? 'sealtree'));
+    if (args.length <= 1 && program !== undefined) {
+      stdout.text(await programHelp(program));
       return;
     }
     const found = await findVerb('sealtree', args);
