@@ -1,0 +1,58 @@
+/**
+ * The golden repositories among the test vectors, as objects by name; test/vectors/ostree/ORIGIN.md says how they were made.
+ * @module
+ */
+import { readFileSync } from 'node:fs';
+import { readTar, type TarEntry } from './tar.ts';
+
+const FOLDER = new URL('./vectors/ostree/', import.meta.url).pathname;
+
+export const GOLDEN_TREES = ['empty', 'basic', 'perms', 'xattrs', 'unicode', 'links', 'os'] as const;
+
+/** What the real tool said of a commit. */
+export interface GoldenCommit {
+  readonly commit_hex: string;
+  readonly commitmeta_hex?: string;
+  readonly root_dirtree: string;
+  readonly root_dirmeta: string;
+  readonly composefs_digest_v0: string | null;
+  readonly show_raw: string;
+  readonly ls_RCX: string;
+  readonly cfs_image?: { readonly size: number; readonly sha256: string; readonly fsverity: string };
+}
+
+export interface GoldenTree {
+  readonly variants: Record<
+    string,
+    {
+      readonly args: readonly string[];
+      readonly by_mode: Record<string, string>;
+      readonly commits: Record<string, GoldenCommit>;
+    }
+  >;
+  readonly repos: Record<string, unknown>;
+}
+
+export function goldenTree(tree: string): GoldenTree {
+  return JSON.parse(readFileSync(`${FOLDER}${tree}/expected.json`, 'utf8'));
+}
+
+/** All commits of a golden tree, each once, by checksum. */
+export function goldenCommits(tree: string): Map<string, GoldenCommit> {
+  return new Map(Object.values(goldenTree(tree).variants).flatMap(({ commits }) => Object.entries(commits)));
+}
+
+/** Path of the packed repository of a golden tree. */
+export function goldenRepoPath(tree: string, mode: string): string {
+  return `${FOLDER}${tree}/repo-${mode}.tar.gz`;
+}
+
+/** The objects of a golden repository by `CHECKSUM.EXTENSION`. */
+export function goldenObjects(tree: string, mode: string): Map<string, TarEntry> {
+  const objects = new Map<string, TarEntry>();
+  for (const entry of readTar(goldenRepoPath(tree, mode))) {
+    const match = /\/objects\/([0-9a-f]{2})\/([0-9a-f]{62}\..*)$/.exec(entry.name);
+    if (match !== null) objects.set(`${match[1]}${match[2]}`, entry);
+  }
+  return objects;
+}
