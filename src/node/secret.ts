@@ -86,17 +86,28 @@ export function secretFromDescriptor(fd: number): Secret {
  * them: the secret that `use` gets is forgotten when it returns.
  */
 export function withEachSecret(source: ByteString | number, use: (secret: Secret) => void): void {
+  withKeyLines(source, (line) => {
+    const secret = secretFromBase64(line);
+    try {
+      use(secret);
+    } finally {
+      secret.destroy();
+    }
+  });
+}
+
+/**
+ * Calls `use` with each line of a file or descriptor that may hold secrets; the bytes are overwritten afterwards.
+ *
+ * @throws SealtreeError `malformed` for an empty line
+ */
+export function withKeyLines(source: ByteString | number, use: (line: Uint8Array) => void): void {
   const text = typeof source === 'number' ? readDescriptor(source) : readKeyFile(source);
   consume(text, () => {
     for (let start = 0; start < text.length; ) {
       const line = firstLine(text.subarray(start));
       if (line.length === 0) throw malformed('Invalid base64 blob format');
-      const secret = secretFromBase64(line);
-      try {
-        use(secret);
-      } finally {
-        secret.destroy();
-      }
+      use(line);
       start += line.length + 1;
     }
   });

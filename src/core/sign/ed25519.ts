@@ -53,6 +53,14 @@ export function verifySignature(
   return !expected.isSmallOrder() && equalBytes(expected.toBytes(), r);
 }
 
+/**
+ * Whether a public key is one that {@link verifySignature} takes: 32 bytes, canonical, a point, not of small order.
+ * Any other key is not wrong to have, but verifies nothing.
+ */
+export function isUsableKey(publicKey: Uint8Array): boolean {
+  return publicKey.length === PUBLIC_KEY_SIZE && decodePoint(publicKey)?.isSmallOrder() === false;
+}
+
 function decodePoint(data: Uint8Array): Point | undefined {
   try {
     return Point.fromBytes(data, false);
