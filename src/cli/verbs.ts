@@ -9,6 +9,7 @@ type Load = () => Promise<{ readonly verb: Verb }>;
  */
 export const VERBS: Readonly<Record<string, Load>> = {
   cat: () => import('./commands/cat.ts'),
+  'composefs-info': () => import('./commands/composefs-info.ts'),
   completion: () => import('./commands/completion.ts'),
   config: () => import('./commands/config.ts'),
   help: () => import('./commands/help.ts'),
@@ -19,6 +20,7 @@ export const VERBS: Readonly<Record<string, Load>> = {
   'keys verify': () => import('./commands/keys-verify.ts'),
   log: () => import('./commands/log.ts'),
   ls: () => import('./commands/ls.ts'),
+  mkcomposefs: () => import('./commands/mkcomposefs.ts'),
   'rev-parse': () => import('./commands/rev-parse.ts'),
   show: () => import('./commands/show.ts'),
   sign: () => import('./commands/sign.ts'),

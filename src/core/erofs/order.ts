@@ -59,7 +59,7 @@ const STUB_COUNT = 256;
 const PENDING = -1;
 
 /**
- * @throws SealtreeError `usage` for a version that does not exist
+ * @throws SealtreeError `unsupported` for a version that does not exist
  */
 export function orderInodes(root: Inode, versions: FormatVersions): InodeOrder {
   checkVersions(versions);
@@ -175,7 +175,10 @@ export function pathOf(order: InodeOrder, ino: number): string {
 function checkVersions({ minVersion, maxVersion }: FormatVersions): void {
   for (const version of [minVersion, maxVersion]) {
     if (version !== 0 && version !== MAX_FORMAT_VERSION) {
-      throw new SealtreeError('usage', 'Invalid argument', { expected: 'version 0 or 1', found: version });
+      throw new SealtreeError('unsupported', 'Invalid argument', {
+        expected: 'version 0 or 1',
+        found: version,
+      });
     }
   }
 }
