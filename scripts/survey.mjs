@@ -17,15 +17,18 @@ const MOUNT_POINTS = ['dev', 'proc', 'sys', 'run'];
 export function surveyTree(tree, leftOut = []) {
   const survey = { entries: 1, bytes: 0, space: 4096, sample: undefined, skipped: new Map() };
   const top = Buffer.from(tree).toString('latin1').replace(/\/+$/, '');
+  const device = lstatSync(bytes(`${top}/`)).dev;
   const waiting = [''];
   for (let folder = waiting.pop(); folder !== undefined; folder = waiting.pop()) {
     for (const name of readdirSync(bytes(`${top}${folder}/`), 'latin1')) {
       const path = `${folder}/${name}`;
       const stat = lstatSync(bytes(`${top}${path}`));
-      const reason = reasonToSkip(folder, name, stat, `${top}${path}`);
-      if (reason !== undefined || leftOut.includes(`${top}${path}`)) {
-        const paths = survey.skipped.get(reason ?? 'the folder of this tour') ?? [];
-        survey.skipped.set(reason ?? 'the folder of this tour', [...paths, path]);
+      const reason = leftOut.includes(`${top}${path}`)
+        ? 'the folder of this tour'
+        : reasonToSkip(folder, name, stat, `${top}${path}`, device);
+      if (reason !== undefined) {
+        if (!survey.skipped.has(reason)) survey.skipped.set(reason, []);
+        survey.skipped.get(reason).push(path);
         continue;
       }
       survey.entries++;
@@ -40,7 +43,9 @@ export function surveyTree(tree, leftOut = []) {
   return survey;
 }
 
-function reasonToSkip(folder, name, stat, path) {
+function reasonToSkip(folder, name, stat, path, device) {
+  // Without its folder too: what the kernel shows there comes and goes while it is read.
+  if (folder === '' && MOUNT_POINTS.includes(name) && stat.dev !== device) return 'other file systems';
   if (MOUNT_POINTS.some((point) => folder === `/${point}`)) return `what is in ${MOUNT_POINTS.join(', ')}`;
   if (!isUtf8(bytes(name))) return 'names that are not UTF-8';
   if (stat.isSocket()) return 'sockets';
@@ -55,11 +60,16 @@ function reasonToSkip(folder, name, stat, path) {
   }
 }
 
-/** The longest file of at most 64 KiB, the first by name of those: something to read. */
+/** The longest file of at most 64 KiB, one that looks like text if there is one. */
 function betterSample(one, other) {
-  if (other.size > 64 * 1024 || !/^[\x20-\x7e]+$/.test(other.path)) return one;
-  if (one === undefined || other.size > one.size) return other;
-  return other.size === one.size && other.path < one.path ? other : one;
+  if (other.size === 0 || other.size > 64 * 1024 || !/^[\x20-\x7e]+$/.test(other.path)) return one;
+  if (one === undefined || isText(other) !== isText(one))
+    return one === undefined || isText(other) ? other : one;
+  return other.size > one.size || (other.size === one.size && other.path < one.path) ? other : one;
+}
+
+function isText({ path }) {
+  return /(licen[cs]es?|copying|copyright|readme|\.txt|\.conf)[^/]*$/i.test(path);
 }
 
 /** A path of one character for each byte, as Node takes one that need not be text. */

@@ -1,5 +1,5 @@
 /** Help texts of verbs and programs, made of the verbs' own data. @module */
-import { type Option, optionOf } from './option.ts';
+import { capitalized, type Option, optionOf } from './option.ts';
 import { HELP_OPTION, optionsOf } from './program.ts';
 import type { Tool, Verb } from './verb.ts';
 import { VERBS } from './verbs.ts';
@@ -15,7 +15,7 @@ export function callOf(program: Tool, name: string): string {
 export function verbHelp(program: Tool, name: string, verb: Verb): string {
   const examples = verb.examples.map((example) => `  ${example}\n`).join('');
   return [
-    `${usageText(program, name, verb)}\n${verb.summary}\n`,
+    `${usageText(program, name, verb)}\n${capitalized(verb.summary)}\n`,
     ...(verb.description ?? []).map((paragraph) => `${fill(paragraph, WIDTH)}\n`),
     optionTable(verb, program),
     examples === '' ? '' : `${verb.examples.length > 1 ? 'Examples' : 'Example'}:\n${examples}`,
@@ -26,7 +26,7 @@ export function verbHelp(program: Tool, name: string, verb: Verb): string {
 
 /** What a command line that misses something gets: the help without its examples. */
 export function verbUsage(program: Tool, name: string, verb: Verb): string {
-  return `${usageText(program, name, verb)}\n${verb.summary}\n\n${optionTable(verb, program)}`;
+  return `${usageText(program, name, verb)}\n${capitalized(verb.summary)}\n\n${optionTable(verb, program)}`;
 }
 
 /** What `--help` of a program prints, and what one with verbs prints when called without. */
@@ -61,14 +61,13 @@ export async function programHelp(program: Tool): Promise<string> {
     .replace('exit\n\n', 'exit\n\n');
 }
 
-/** Every verb with its name, sorted by it. */
-export async function allVerbs(): Promise<[string, { verb: Verb }][]> {
-  const names = Object.keys(VERBS).sort();
-  return Promise.all(
-    names.map(
-      async (name): Promise<[string, { verb: Verb }]> => [name, (await VERBS[name]?.()) as { verb: Verb }],
-    ),
-  );
+/** Every verb with its name, sorted by it; summaries begin with an upper case letter. */
+export async function allVerbs(): Promise<[name: string, { verb: Verb }][]> {
+  const loaded = Object.entries(VERBS).map(async ([name, load]): Promise<[string, { verb: Verb }]> => {
+    const { verb } = await load();
+    return [name, { verb: { ...verb, summary: capitalized(verb.summary) } }];
+  });
+  return (await Promise.all(loaded)).sort(([a], [b]) => (a < b ? -1 : 1));
 }
 
 /** `-b, --branch=BRANCH`, as option tables show it. */

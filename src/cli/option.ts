@@ -25,9 +25,14 @@ export function optionOf(spec: OptionSpec): Option {
     long,
     takes: bracket === undefined ? 'nothing' : bracket === '<' ? 'value' : 'optional value',
     placeholder: /^[a-z -]+$/.test(placeholder) ? placeholder.toUpperCase() : placeholder,
-    description: `${spec.description.slice(0, 1).toUpperCase()}${spec.description.slice(1)}`,
+    description: capitalized(spec.description),
     spec,
   };
+}
+
+/** With an upper case first letter. */
+export function capitalized(text: string): string {
+  return `${text.slice(0, 1).toUpperCase()}${text.slice(1)}`;
 }
 
 /** Collects what is given, in order. */
