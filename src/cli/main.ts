@@ -46,15 +46,15 @@ async function run(program: Tool, words: readonly ByteString[]): Promise<number>
   }
   const { name, verb } = found;
   tool = verb.tool;
-  const { parse } = await import('./program.ts');
-  const parsed = await parse(verb, found.program, found.words);
-  if (parsed === 'version') return printVersion(tool);
-  if (parsed === 'help') {
-    const { verbHelp } = await import('./help.ts');
-    stdout.text(verbHelp(found.program, name, verb));
-    return 0;
-  }
   try {
+    const { parse } = await import('./program.ts');
+    const parsed = await parse(verb, found.program, found.words);
+    if (parsed === 'version') return printVersion(tool);
+    if (parsed === 'help') {
+      const { verbHelp } = await import('./help.ts');
+      stdout.text(verbHelp(found.program, name, verb));
+      return 0;
+    }
     return (await verb.run({ program: found.program, ...parsed, stdout, stderr })) ?? 0;
   } catch (error) {
     if (error instanceof SealtreeError && wantsHelp(error)) {

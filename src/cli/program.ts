@@ -24,7 +24,10 @@ export const HELP_OPTION: Option = optionOf({ flags: '-h, --help', description: 
 export function optionsOf(verb: Verb, program: Tool): OptionSpec[] {
   const all =
     verb.tool === 'ostree' ? [REPO_OPTION, ...verb.options, VERBOSE_OPTION, VERSION_OPTION] : verb.options;
-  return all.filter((option) => program === 'sealtree' || option.ownOnly !== true);
+  if (program === 'sealtree') return [...all];
+  return all
+    .filter((option) => option.ownOnly !== true)
+    .map((option) => ({ ...option, flags: option.realFlags ?? option.flags }));
 }
 
 /**

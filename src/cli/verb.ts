@@ -18,6 +18,8 @@ export interface OptionSpec {
   readonly description: string;
   /** Only sealtree's own name offers it: called as the real tool it is an unknown option. */
   readonly ownOnly?: boolean;
+  /** What stands in place of `flags` when called as the real tool, where the two differ: `--sign <secret>`. */
+  readonly realFlags?: string;
   /**
    * What the value must be, checked while the words are parsed as GLib does for the option types of these
    * names: `text` is UTF-8, `int` fits 32 bits and `int64` 64 bits (decimal, 0x hexadecimal or 0 octal).
