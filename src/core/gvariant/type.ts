@@ -175,8 +175,7 @@ export function offsetWidth(size: number): number {
 
 /** Bytes of a container with `count` framing offsets behind `body` bytes: the narrowest offsets that can name its end. */
 export function framedSize(body: number, count: number): number {
-  for (const width of [1, 2]) {
-    if (body + count * width <= 2 ** (8 * width) - 1) return body + count * width;
-  }
-  return body + count * 4;
+  if (body + count <= 0xff) return body + count;
+  if (body + 2 * count <= 0xffff) return body + 2 * count;
+  return body + 4 * count;
 }

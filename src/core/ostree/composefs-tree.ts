@@ -35,16 +35,21 @@ const ROOT_DIRECTORIES = ['usr', 'etc', 'boot', 'var', 'sysroot'].map(byteString
  * A bound on what a small commit can unfold to: a dirtree may name the same subdirectory many times, and that again.
  * No real tree comes near.
  */
-const MAX_INODES = 1 << 22;
+const MAX_INODES = 1 << 21;
 
 /**
  * Makes the tree of a commit's composefs image. All times are 0, no file's content is inline, every file has one link.
  *
  * @param rootDirtree checksum of the root's dirtree object
  * @param rootDirmeta checksum of the root's dirmeta object
- * @throws SealtreeError `malformed` on a tree of more than four million inodes, and what the reader throws
+ * @throws SealtreeError `malformed` on a tree of more than `maxInodes` (two million), and what the reader throws
  */
-export function composefsTree(reader: ComposefsReader, rootDirtree: string, rootDirmeta: string): Inode {
+export function composefsTree(
+  reader: ComposefsReader,
+  rootDirtree: string,
+  rootDirmeta: string,
+  { maxInodes = MAX_INODES }: { maxInodes?: number } = {},
+): Inode {
   const root = directoryInode(reader.dirmeta(rootDirmeta));
   const pending = [{ inode: root, dirtree: rootDirtree }];
   let count = 1;
@@ -52,7 +57,7 @@ export function composefsTree(reader: ComposefsReader, rootDirtree: string, root
     const children = next.inode.children as Map<ByteString, DirectoryEntry>;
     const { files, dirs } = reader.dirtree(next.dirtree);
     count += files.length + dirs.length;
-    if (count > MAX_INODES) throw malformed(`commit has more than ${MAX_INODES} files and directories`);
+    if (count > maxInodes) throw malformed(`commit has more than ${maxInodes} files and directories`);
     for (const { name, checksum } of files) children.set(name, fileInode(checksum, reader.file(checksum)));
     for (const { name, dirtree, dirmeta } of dirs) {
       const inode = directoryInode(reader.dirmeta(dirmeta));
