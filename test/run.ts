@@ -93,7 +93,9 @@ export function expectSuccess(ran: Ran, command: readonly Word[]): ByteString {
     const words = command.map((word) =>
       typeof word === 'string' ? word : Buffer.from(word).toString('latin1'),
     );
-    throw new Error(`${words.join(' ')}: status ${ran.status} ${ran.signal ?? ''}\n${ran.stderr}`);
+    throw new Error(
+      `${words.join(' ').slice(0, 500)}: status ${ran.status} ${ran.signal ?? ''}\n${ran.stderr}`,
+    );
   }
   return ran.stdout;
 }

@@ -4,7 +4,7 @@
 import { existsSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { peersRoot, realOk } from '../peers.ts';
+import { peersRoot, real, realOk } from '../peers.ts';
 import { requires } from '../requires.ts';
 import { sealtreeOk } from '../run.ts';
 import { makeDeepTree, makeEdgeTree, makeWideTree, removeDirectory, scratchDirectory } from '../trees.ts';
@@ -102,10 +102,10 @@ needs.describe('a tree committed by both tools:', () => {
       it('has the same listing by composefs-info, and the same image from it', () => {
         const image = at('theirs.cfs');
         for (const command of ['ls', 'objects', 'dump', 'measure-file']) {
-          const expected = realOk('composefs-info', [command, image]);
-          expect(sealtreeOk([command, image], { program: 'composefs-info' }) === expected, command).toBe(
-            true,
-          );
+          const { signal, stdout: expected } = real('composefs-info', [command, image]);
+          const listing = sealtreeOk([command, image], { program: 'composefs-info' });
+          if (signal === 'SIGSEGV') continue; // The real one overflows its stack in a tree as deep as this.
+          expect(listing === expected, command).toBe(true);
           if (command !== 'dump') continue;
           writeFileSync(at('dump'), expected, 'latin1');
           const args = ['--from-file', '--print-digest', at('dump')];
