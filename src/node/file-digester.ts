@@ -11,19 +11,27 @@ import { type VerityOptions, type VerityParameters, verityParameters } from '../
 import { digestOfLeaves } from '../core/verity/digest.ts';
 import { opensslHash } from './hash.ts';
 import type { FileStamp } from './stable-read.ts';
-import { FAILED_FILE, type VerityBatch, type VerityFile, type VerityResult } from './verity-job.ts';
+import {
+  FAILED_FILE,
+  type VerityBatch,
+  type VerityFile,
+  type VerityResult,
+  type VeritySettings,
+} from './verity-job.ts';
 import { type PoolOptions, WorkerPool } from './worker-pool.ts';
 
 export interface FileDigesterOptions<Target> {
   readonly verity?: VerityOptions;
   readonly pool?: PoolOptions;
+  /** Whether to read through symlinks; by default they are refused, since nobody saw what is behind them. */
+  readonly follow?: boolean;
   /** Gets the result for what `add` was given: a digest in hexadecimal, or the content. In no particular order. */
   readonly settle: (target: Target, result: ByteString) => void;
   /** Words the failure of one file. */
   readonly refuse: (target: Target, error: unknown) => unknown;
 }
 
-/** Files larger than this are cut into parts of this size: a whole number of tree blocks over blocks of any size. */
+/** Files larger than this are cut into parts of this size, if blocks are not larger. */
 const PART = 8 * 1024 * 1024;
 
 const BATCH_WEIGHT = 4 * 1024 * 1024;
@@ -45,7 +53,8 @@ export class FileDigester<Target> {
   constructor(options: FileDigesterOptions<Target>) {
     this.#options = options;
     this.#parameters = verityParameters(options.verity);
-    this.#pool = new WorkerPool('verity', this.#parameters, options.pool);
+    const settings: VeritySettings = { parameters: this.#parameters, follow: options.follow ?? false };
+    this.#pool = new WorkerPool('verity', settings, options.pool);
   }
 
   /**
@@ -58,7 +67,7 @@ export class FileDigester<Target> {
   add(target: Target, place: ByteString, { size, ...status }: FileStamp, content = false): void {
     const { mtimeSec, mtimeNsec, ctimeSec, ctimeNsec } = status;
     const stamp = { size, mtimeSec, mtimeNsec, ctimeSec, ctimeNsec };
-    if (size > PART) {
+    if (size > PART && this.#parameters.blockSize <= PART) {
       this.#addParts(target, place, stamp);
       return;
     }

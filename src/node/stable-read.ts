@@ -13,7 +13,7 @@ export type FileStamp = Pick<FileStatus, 'size' | 'mtimeSec' | 'mtimeNsec' | 'ct
  *
  * @param stamp its status as it was examined; it must still hold when the end is reached
  * @param buffer where the pieces go, one after another; a file larger than it comes in several
- * @param consume gets the file's descriptor once and pieces, valid during the call
+ * @param consume gets each piece, valid during the call
  * @throws SealtreeError `io`: what the system says, or `file changed while it was read: …`
  */
 export function readStable(
@@ -21,8 +21,9 @@ export function readStable(
   stamp: FileStamp,
   buffer: Buffer,
   consume: (piece: Uint8Array) => void,
+  { follow = false } = {},
 ): void {
-  const fd = openStable(place);
+  const fd = openStable(place, { follow });
   try {
     readRange(fd, 0, stamp.size, buffer, consume);
     checkUnchanged(fd, stamp);
@@ -31,9 +32,10 @@ export function readStable(
   }
 }
 
-/** Opens a file for reading: not through a symlink, and without waiting should it be a fifo by now. */
-export function openStable(place: ByteString): number {
-  return openSync(fsPath(place), constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+/** Opens a file for reading: through a symlink only if told to, and without waiting should it be a fifo by now. */
+export function openStable(place: ByteString, { follow = false } = {}): number {
+  const flags = constants.O_RDONLY | constants.O_NONBLOCK | (follow ? 0 : constants.O_NOFOLLOW);
+  return openSync(fsPath(place), flags);
 }
 
 /**

@@ -4,7 +4,7 @@ import { type ByteString, byteString, byteStringFrom } from '../core/bytes/byte-
 import { hexOf } from '../core/bytes/hex.ts';
 import { SealtreeError } from '../core/errors.ts';
 import { DIGEST_SIZE } from '../core/hash.ts';
-import { type VerityOptions, type VerityParameters, verityParameters } from '../core/verity/descriptor.ts';
+import type { VerityParameters } from '../core/verity/descriptor.ts';
 import { VerityHash } from '../core/verity/digest.ts';
 import { BlockHasher } from '../core/verity/merkle.ts';
 import { opensslHash } from './hash.ts';
@@ -12,7 +12,13 @@ import { plainError } from './io-error.ts';
 import type { Perform } from './jobs.ts';
 import { checkUnchanged, type FileStamp, openStable, readRange, readStable } from './stable-read.ts';
 
-/** Bytes read at once: a whole number of blocks of any size. */
+export interface VeritySettings {
+  readonly parameters: VerityParameters;
+  /** Whether the last name of a place may be a symlink. */
+  readonly follow: boolean;
+}
+
+/** Bytes read at once, or one block if that is more: a whole number of blocks. */
 const PIECE = 1024 * 1024;
 
 /** Files to digest, or a part of one. */
@@ -41,56 +47,55 @@ export type VerityResult = readonly ByteString[];
 /** Of a failure: which file of its batch. */
 export const FAILED_FILE = 'file';
 
-/** @param options how digests are computed */
-export function startJob(options: VerityOptions): Perform {
-  const parameters = verityParameters(options);
-  const buffer = Buffer.allocUnsafeSlow(PIECE);
+export function startJob({ parameters, follow }: VeritySettings): Perform {
+  const buffer = Buffer.allocUnsafeSlow(Math.max(PIECE, parameters.blockSize));
   const verity = new VerityHash(opensslHash, parameters);
   const blocks = new BlockHasher(opensslHash, parameters);
   return (batch: VerityBatch): VerityResult => {
     if ('part' in batch) {
-      hashPart(batch.part, blocks, parameters, buffer);
+      hashPart(batch.part);
       return [];
     }
     return batch.files.map((file, index) => {
       try {
-        return file.content ? contentOf(file, buffer) : digestOf(file, verity, buffer);
+        return file.content ? contentOf(file) : digestOf(file);
       } catch (error) {
         throw aboutFile(index, error);
       }
     });
   };
-}
 
-function digestOf({ place, stamp }: VerityFile, verity: VerityHash, buffer: Buffer): ByteString {
-  verity.reset();
-  readStable(place, stamp, buffer, (piece) => verity.update(piece));
-  return byteString(hexOf(verity.digest()));
-}
+  function digestOf({ place, stamp }: VerityFile): ByteString {
+    verity.reset();
+    readStable(place, stamp, buffer, (piece) => verity.update(piece), { follow });
+    return byteString(hexOf(verity.digest()));
+  }
 
-function contentOf({ place, stamp }: VerityFile, buffer: Buffer): ByteString {
-  let content = '';
-  readStable(place, stamp, buffer, (piece) => {
-    content += byteStringFrom(piece);
-  });
-  return byteString(content);
-}
+  function contentOf({ place, stamp }: VerityFile): ByteString {
+    let content = '';
+    const add = (piece: Uint8Array) => {
+      content += byteStringFrom(piece);
+    };
+    readStable(place, stamp, buffer, add, { follow });
+    return byteString(content);
+  }
 
-function hashPart(part: VerityPart, blocks: BlockHasher, parameters: VerityParameters, buffer: Buffer): void {
-  const leaves = new Uint8Array(part.leaves);
-  const digestSize = DIGEST_SIZE[parameters.algorithm];
-  let at = (part.start / parameters.blockSize) * digestSize;
-  let fd: number | undefined;
-  try {
-    fd = openStable(part.place);
-    readRange(fd, part.start, part.length, buffer, (piece) => {
-      at += blocks.hashAllInto(piece, leaves, at) * digestSize;
-    });
-    checkUnchanged(fd, part.stamp);
-  } catch (error) {
-    throw aboutFile(0, error);
-  } finally {
-    if (fd !== undefined) closeSync(fd);
+  function hashPart({ place, stamp, start, length, leaves }: VerityPart): void {
+    const target = new Uint8Array(leaves);
+    const digestSize = DIGEST_SIZE[parameters.algorithm];
+    let at = (start / parameters.blockSize) * digestSize;
+    let fd: number | undefined;
+    try {
+      fd = openStable(place, { follow });
+      readRange(fd, start, length, buffer, (piece) => {
+        at += blocks.hashAllInto(piece, target, at) * digestSize;
+      });
+      checkUnchanged(fd, stamp);
+    } catch (error) {
+      throw aboutFile(0, error);
+    } finally {
+      if (fd !== undefined) closeSync(fd);
+    }
   }
 }
 

@@ -9,7 +9,7 @@ import { DIGEST_SIZE, type HashName } from '../hash.ts';
 /** How a Merkle tree is built. What is left out is what composefs and ostree use: SHA-256, 4096 bytes, no salt. */
 export interface VerityOptions {
   readonly algorithm?: HashName | undefined;
-  /** Bytes of a block of data and of the tree: a power of two from 1024 to 65536. */
+  /** Bytes of a block of data and of the tree: a power of two. The kernel has those from 1024 to its page size. */
   readonly blockSize?: number | undefined;
   /** At most 32 bytes. */
   readonly salt?: Uint8Array | undefined;
@@ -22,8 +22,10 @@ export interface VerityParameters {
 }
 
 export const DEFAULT_BLOCK_SIZE = 4096;
-export const MAX_SALT_SIZE = 32;
 export const DESCRIPTOR_SIZE = 256;
+
+const MAX_SALT_SIZE = 32;
+const MAX_BLOCK_SIZE = 2 ** 30;
 
 /** `FS_VERITY_HASH_ALG_*`. */
 export const HASH_ALGORITHM_NUMBER: Readonly<Record<HashName, number>> = { sha256: 1, sha512: 2 };
@@ -33,22 +35,21 @@ const NO_SALT = new Uint8Array(0);
 /**
  * Fills in the defaults.
  *
- * @throws SealtreeError `malformed` for a block size or salt that a descriptor cannot hold
+ * @throws SealtreeError `malformed` for a block size that holds no two digests, or one or a salt that is too large, in the words of
+ *   libfsverity
  */
 export function verityParameters(options: VerityOptions = {}): VerityParameters {
   const { algorithm = 'sha256', blockSize = DEFAULT_BLOCK_SIZE, salt = NO_SALT } = options;
-  if (!isBlockSize(blockSize)) {
-    throw malformed(`fs-verity block size is ${blockSize}, not a power of two from 1024 to 65536`);
+  if (!Number.isInteger(Math.log2(blockSize)) || blockSize > MAX_BLOCK_SIZE) {
+    throw malformed(`block size (${blockSize}) is not a power of 2 up to ${MAX_BLOCK_SIZE}`);
+  }
+  if (blockSize < 2 * DIGEST_SIZE[algorithm]) {
+    throw malformed(`block size (${blockSize}) too small for hash algorithm ${algorithm}`);
   }
   if (salt.length > MAX_SALT_SIZE) {
-    throw malformed(`fs-verity salt has ${salt.length} bytes, more than ${MAX_SALT_SIZE}`);
+    throw malformed(`unsupported salt size (${salt.length})`);
   }
   return { algorithm, blockSize, salt };
-}
-
-/** Whether fs-verity has blocks of this size. */
-export function isBlockSize(size: number): boolean {
-  return size >= 1024 && size <= 65536 && Number.isInteger(Math.log2(size));
 }
 
 /**

@@ -150,3 +150,28 @@ export class MerkleTree {
     level.done++;
   }
 }
+
+/**
+ * Where each level of a tree begins in a file that holds the tree, as ext4, f2fs and `fsverity digest
+ * --out-merkle-tree` lay it out: the level of one block first, level 0 last.
+ *
+ * @param size bytes of file data
+ * @returns offset by level; empty for a file of at most one block, which has no tree
+ */
+export function treeOffsets(size: number, { algorithm, blockSize }: VerityParameters): number[] {
+  const fanOut = blockSize / DIGEST_SIZE[algorithm];
+  const counts: number[] = [];
+  for (let count = Math.ceil(size / blockSize); count > 1; ) {
+    count = Math.ceil(count / fanOut);
+    counts.push(count);
+  }
+  let offset = 0;
+  return counts
+    .reverse()
+    .map((count) => {
+      const start = offset;
+      offset += count * blockSize;
+      return start;
+    })
+    .reverse();
+}
