@@ -5,8 +5,10 @@
  * @module
  */
 import { bytesFromHex, hexOf } from '../bytes/hex.ts';
-import { malformed } from '../errors.ts';
+import { malformed, SealtreeError } from '../errors.ts';
 import type { Variant } from '../gvariant/value.ts';
+import type { Commit } from './commit.ts';
+import { lookup, SIZES_KEY } from './metadata.ts';
 import { OBJECT_TYPES, type ObjectType, objectTypeNumber } from './objects.ts';
 
 export interface ObjectSize {
@@ -27,13 +29,16 @@ export function sizesValue(entries: readonly ObjectSize[]): Variant {
 }
 
 /**
- * The entries of a value, in the order in which they are stored.
+ * The sizes that a commit carries, in the order in which they are stored.
  *
- * @throws SealtreeError `malformed`
+ * @throws SealtreeError `missing` if it carries none (a value of another type counts as none), `malformed` if an
+ *   entry is cut short
  */
-export function sizesFrom({ type, value }: Variant): ObjectSize[] {
-  if (type !== SIZES_TYPE) throw malformed(`ostree.sizes: type is ${type}, expected ${SIZES_TYPE}`);
-  return (value as Uint8Array[]).map(decodeEntry);
+export function objectSizes({ metadata }: Pick<Commit, 'metadata'>): ObjectSize[] {
+  const found = lookup(metadata, SIZES_KEY);
+  if (found?.type !== SIZES_TYPE)
+    throw new SealtreeError('missing', `No metadata key ${SIZES_KEY} in commit`);
+  return (found.value as Uint8Array[]).map(decodeEntry);
 }
 
 function encodeEntry({ checksum, type, archived, unpacked }: ObjectSize): Uint8Array {
@@ -54,7 +59,7 @@ function encodeNumber(value: bigint): number[] {
 }
 
 function decodeEntry(data: Uint8Array): ObjectSize {
-  if (data.length < 34) throw malformed(`ostree.sizes: entry has ${data.length} bytes, expected at least 34`);
+  if (data.length < 34) throw malformed(`${SIZES_KEY}: entry has ${data.length} bytes, expected at least 34`);
   const archived = decodeNumber(data, 32);
   const unpacked = decodeNumber(data, archived.end);
   // Commits of before 2020 have no kind, and list files only.
