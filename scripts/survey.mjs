@@ -22,7 +22,8 @@ export function surveyTree(tree, leftOut = []) {
   for (let folder = waiting.pop(); folder !== undefined; folder = waiting.pop()) {
     for (const name of readdirSync(bytes(`${top}${folder}/`), 'latin1')) {
       const path = `${folder}/${name}`;
-      const stat = lstatSync(bytes(`${top}${path}`));
+      const stat = lstatSync(bytes(`${top}${path}`), { throwIfNoEntry: false });
+      if (stat === undefined) continue;
       const reason = leftOut.includes(`${top}${path}`)
         ? 'the folder of this tour'
         : reasonToSkip(folder, name, stat, `${top}${path}`, device);
@@ -44,8 +45,8 @@ export function surveyTree(tree, leftOut = []) {
 }
 
 function reasonToSkip(folder, name, stat, path, device) {
-  // Without its folder too: what the kernel shows there comes and goes while it is read.
-  if (folder === '' && MOUNT_POINTS.includes(name) && stat.dev !== device) return 'other file systems';
+  // Without their folders too: what a kernel's own file system shows comes and goes while it is read.
+  if (stat.isDirectory() && stat.dev !== device) return 'other file systems';
   if (MOUNT_POINTS.some((point) => folder === `/${point}`)) return `what is in ${MOUNT_POINTS.join(', ')}`;
   if (!isUtf8(bytes(name))) return 'names that are not UTF-8';
   if (stat.isSocket()) return 'sockets';

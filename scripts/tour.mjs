@@ -1,5 +1,4 @@
 // The whole path on a real tree, told with the commands that make it: what `npm start` shows.
-import { spawn, spawnSync } from 'node:child_process';
 import {
   chmodSync,
   copyFileSync,
@@ -16,6 +15,7 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
+import { execa, execaSync } from 'execa';
 import { surveyTree } from './survey.mjs';
 
 const BRANCH = 'tour';
@@ -37,7 +37,12 @@ export async function tour(root, args) {
 
   say(`sealtree: the whole path on a real tree, ${tree}`);
   const places = [join(root, '.cache'), '/var/tmp', tmpdir()].map((place) => join(place, 'sealtree-tour'));
-  const survey = surveyTree(tree, places);
+  let survey;
+  try {
+    survey = surveyTree(tree, places);
+  } catch (error) {
+    return refuse(error.message, 1);
+  }
   tellSurvey(survey);
   const place = placeFor(survey, places);
   if (place === undefined) return 1;
@@ -164,12 +169,14 @@ class Stage {
   mounted;
   #number = 0;
   #child;
+  #program;
   #ended = false;
 
   constructor(root, work) {
     this.work = work;
     mkdirSync(join(work, 'bin'));
-    symlinkSync(join(root, 'dist/sealtree.js'), join(work, 'bin/sealtree'));
+    this.#program = join(work, 'bin/sealtree');
+    symlinkSync(join(root, 'dist/sealtree.js'), this.#program);
   }
 
   title(text) {
@@ -187,23 +194,20 @@ class Stage {
   /** Runs sealtree, prints the command line and what it prints. */
   async try(args) {
     say(`$ sealtree ${args.map(quoted).join(' ')}`);
-    const child = spawn('sealtree', args, {
+    const path = `${join(this.work, 'bin')}:${dirname(process.execPath)}:${process.env.PATH}`;
+    this.#child = execa(this.#program, args, {
       cwd: this.work,
-      env: {
-        ...process.env,
-        PATH: `${join(this.work, 'bin')}:${dirname(process.execPath)}:${process.env.PATH}`,
-      },
-      stdio: ['ignore', 'pipe', 'pipe'],
+      env: { PATH: path },
+      stdin: 'ignore',
+      stripFinalNewline: false,
+      reject: false,
     });
-    this.#child = child;
-    const stdout = indented(child.stdout, process.stdout);
-    const stderr = indented(child.stderr, process.stdout);
-    const status = await new Promise((resolve, reject) => {
-      child.once('error', reject);
-      child.once('close', (code, signal) => resolve(code ?? signal));
-    });
+    indent(this.#child.stdout);
+    indent(this.#child.stderr);
+    const { exitCode, signal, stdout, stderr, failed, originalMessage } = await this.#child;
     this.#child = undefined;
-    return { status, stdout: stdout(), stderr: stderr() };
+    if (failed && exitCode === undefined && signal === undefined) throw new Error(originalMessage);
+    return { status: exitCode ?? signal, stdout, stderr };
   }
 
   /** Stops what runs, undoes the mount and removes the folder. */
@@ -212,24 +216,21 @@ class Stage {
     this.#ended = true;
     this.#child?.kill('SIGTERM');
     if (this.mounted !== undefined) {
-      spawnSync(process.execPath, [join(this.work, 'bin/sealtree'), 'umount', this.mounted]);
+      execaSync(this.#program, ['umount', this.mounted], { reject: false });
     }
     rmSync(this.work, { recursive: true, force: true, maxRetries: 5 });
     say(`\n${this.work} is removed.`);
   }
 }
 
-/** Passes a stream on, indented, as it comes. @returns tells all that came */
-function indented(from, to) {
-  let all = '';
+/** Prints what a program prints, indented, as it comes. */
+function indent(stream) {
   let atStart = true;
-  from.setEncoding('utf8');
-  from.on('data', (text) => {
-    all += text;
-    to.write(`${atStart ? '    ' : ''}${text.replace(/\n(?=.)/gs, '\n    ')}`);
+  stream.setEncoding('utf8');
+  stream.on('data', (text) => {
+    process.stdout.write(`${atStart ? '    ' : ''}${text.replace(/\n(?=[\s\S])/g, '\n    ')}`);
     atStart = text.endsWith('\n');
   });
-  return () => all;
 }
 
 function tellSurvey({ entries, bytes, skipped }) {
