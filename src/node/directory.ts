@@ -21,6 +21,8 @@ export const DT_UNKNOWN = 0;
 export const DT_CHR = 2;
 export const DT_DIR = 4;
 export const DT_BLK = 6;
+export const DT_REG = 8;
+export const DT_LNK = 10;
 
 export interface OpenDirectory {
   /** To be closed by whoever opened it. */

@@ -80,7 +80,8 @@ function open(name: string): Library {
   let library = libraries.get(name);
   if (library === undefined) {
     try {
-      library = loadKoffi().load(name);
+      // Deep: a library's own calls must not end in functions of the same name that the node program exports.
+      library = loadKoffi().load(name, { deep: true });
     } catch (error) {
       throw new SealtreeError('unsupported', `${name} cannot be loaded on this system`, {}, { cause: error });
     }

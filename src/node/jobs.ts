@@ -13,9 +13,10 @@ export interface JobModule {
   startJob(settings: any): Perform;
 }
 
-export type JobName = 'verity' | 'digest-store';
+export type JobName = 'commit' | 'digest-store' | 'verity';
 
 export const JOBS: Readonly<Record<JobName, () => Promise<JobModule>>> = {
+  commit: () => import('../source/commit-job.ts'),
   verity: () => import('./verity-job.ts'),
   'digest-store': () => import('../image/digest-store-job.ts'),
 };

@@ -23,8 +23,13 @@ export interface ContentOptions {
   readonly verity?: boolean;
   /** What the checksum has to be. */
   readonly expected?: string | undefined;
-  /** Compresses content for the mode archive instead of Node's zlib. */
-  readonly deflate?: ((content: Uint8Array, level: number) => Uint8Array) | undefined;
+  /** Compresses large content for the mode archive instead of Node's zlib. */
+  readonly stream?: DeflateStream | undefined;
+}
+
+export interface DeflateStream {
+  push(data: Uint8Array, emit: (output: Uint8Array) => void): void;
+  end(emit: (output: Uint8Array) => void): void;
 }
 
 export interface WrittenContent {
@@ -66,12 +71,13 @@ export function writeBuffered(
   hash.update(content);
   const checksum = requireExpected(hash.digest('hex'), options.expected);
   const verity = options.verity === true && content.length > 0 ? verityOf(content) : undefined;
-  return { checksum, verity, written: storeBuffered(writer, checksum, header, content, options) };
+  return { checksum, verity, written: storeBuffered(writer, checksum, header, content) };
 }
 
 /**
  * Stores content whose checksum is known, unless the object is there.
  *
+ * @param options `deflated`: the content compressed, for the mode archive, if somebody has done so already
  * @returns whether it was written
  */
 export function storeBuffered(
@@ -79,12 +85,13 @@ export function storeBuffered(
   checksum: string,
   header: FileHeader,
   content: Uint8Array,
-  { deflate = deflateRaw }: Pick<ContentOptions, 'deflate'> = {},
+  options: { deflated?: Uint8Array } = {},
 ): boolean {
   if (writer.has(checksum, 'file')) return false;
   const { mode, zlibLevel } = writer.store;
   writer.reserve(content.length);
-  const stored = mode === 'archive' && !isSymlink(header.mode) ? deflate(content, zlibLevel) : content;
+  const deflates = mode === 'archive' && !isSymlink(header.mode);
+  const stored = deflates ? (options.deflated ?? deflateRawSync(content, { level: zlibLevel })) : content;
   writer.writeFile(checksum, header, stored, content.length);
   return true;
 }
@@ -114,7 +121,8 @@ async function writeStreamed(
     };
     if (writer.store.mode === 'archive') {
       writeFully(file.fd, encodeArchiveHeader(header, size));
-      await deflateInto(file, observed(), writer.store.zlibLevel);
+      if (options.stream === undefined) await deflateInto(file, observed(), writer.store.zlibLevel);
+      else pushInto(file, observed(), options.stream);
     } else {
       for (const chunk of observed()) writeFully(file.fd, chunk);
     }
@@ -153,6 +161,12 @@ async function deflateInto(file: TemporaryFile, content: Iterable<Uint8Array>, l
   }
 }
 
+function pushInto(file: TemporaryFile, content: Iterable<Uint8Array>, stream: DeflateStream): void {
+  const emit = (output: Uint8Array) => writeFully(file.fd, output);
+  for (const chunk of content) stream.push(chunk, emit);
+  stream.end(emit);
+}
+
 function gather(content: Iterable<Uint8Array>, size: number): Uint8Array {
   const chunks: Uint8Array[] = [];
   let seen = 0;
@@ -163,10 +177,6 @@ function gather(content: Iterable<Uint8Array>, size: number): Uint8Array {
   }
   if (seen !== size) throw sizeChanged(seen, size);
   return chunks.length === 1 ? (chunks[0] as Uint8Array) : Buffer.concat(chunks);
-}
-
-function deflateRaw(content: Uint8Array, level: number): Uint8Array {
-  return deflateRawSync(content, { level });
 }
 
 /** Made once: small files are many. */

@@ -1,0 +1,536 @@
+/**
+ * What `ostree commit` reads: directories and earlier commits, laid over each other into one tree whose file objects
+ * are written to a transaction on the way. Names are read here; files are read, hashed, compressed and written by the
+ * commit job in worker threads.
+ *
+ * Sockets, devices and fifos are refused with ostree's words, whatever rules there are for their paths.
+ * @module
+ */
+import { closeSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { type ByteString, byteString, displayByteString } from '../core/bytes/byte-string.ts';
+import { malformed } from '../core/errors.ts';
+import { isDirectory, isRegular, isSymlink } from '../core/fs/mode.ts';
+import { encodeDirmeta } from '../core/ostree/dirmeta.ts';
+import type { Dirtree } from '../core/ostree/dirtree.ts';
+import { validateFilename } from '../core/ostree/dirtree.ts';
+import type { FileHeader } from '../core/ostree/file-header.ts';
+import {
+  DirectoryWalk,
+  DT_DIR,
+  DT_LNK,
+  DT_REG,
+  type OpenDirectory,
+  placeOf,
+  readEntries,
+} from '../node/directory.ts';
+import { ioError } from '../node/io-error.ts';
+import { type FileStatus, readXattrs, statAt } from '../node/syscalls.ts';
+import { WorkerPool } from '../node/worker-pool.ts';
+import { ensureDirectory, type MutableTree, makeTree, overlayTree, putFile } from '../repo/mutable-tree.ts';
+import type { Repo } from '../repo/repo.ts';
+import type { Transaction } from '../repo/transaction.ts';
+import type { CommitBatch, CommitJobSettings, FilesGroup, MadeObject, ObjectRequest } from './commit-job.ts';
+import { hardLinkKey } from './link-cache.ts';
+import { type ModeChange, type Modifier, modified } from './modifier.ts';
+import type { PathRules } from './path-rules.ts';
+
+export interface CommitSourceOptions {
+  readonly modifier: Modifier;
+  readonly rules: PathRules;
+  /** Whether the fs-verity digests of all files are wanted. */
+  readonly verity: boolean;
+  /** Whether the sizes of all objects are wanted. */
+  readonly sizes: boolean;
+  /** Files of the repository by device and inode (`--link-checkout-speedup`). */
+  readonly links?: ReadonlyMap<string, string> | undefined;
+  /** Whether a file that {@link links} has is taken as it stands in the repository, unseen (`--devino-canonical`). */
+  readonly trustLinks: boolean;
+  /** Hears of each batch that is done. */
+  readonly onProgress?: (entries: number, bytes: number) => void;
+}
+
+/** Names in one batch. */
+const BATCH_NAMES = 96;
+
+/** Batches that are underway at once for each thread; more would only fill memory with names. */
+const BATCHES_PER_THREAD = 8;
+
+/** Files whose size is asked before they are read, to see whether there is work for threads. */
+const WEIGHED_FILES = 512;
+
+/** Bytes that a file is taken to have when it is not asked. */
+const TYPICAL_SIZE = 24 * 1024;
+
+const THREAD_THRESHOLD = 24 * 1024 * 1024;
+
+/** A path relative to the root of the tree that is committed, and what goes there. */
+interface Directory {
+  readonly path: ByteString;
+  readonly tree: MutableTree;
+}
+
+type Result = { readonly tree: MutableTree; readonly names: readonly ByteString[] };
+
+export class CommitSource {
+  /** What is to be committed. */
+  readonly tree: MutableTree;
+  /** Every file object that was made or examined, by its checksum. */
+  readonly objects = new Map<string, MadeObject>();
+  /** Files taken from the repository because they are links to its objects. */
+  linkHits = 0;
+  readonly #repo: Repo;
+  readonly #transaction: Transaction;
+  readonly #options: CommitSourceOptions;
+  readonly #pool: WorkerPool<CommitBatch, MadeObject[]>;
+  readonly #threads = availableParallelism();
+  #group: { groups: FilesGroup[]; results: Result[]; count: number; weight: number } = emptyGroup();
+  readonly #rewrites: { request: ObjectRequest; name: ByteString; tree: MutableTree; weight: number }[] = [];
+  #weighed = 0;
+  #underway = 0;
+  #started = 0;
+  #failure: { error: unknown } | undefined;
+  #waiting: (() => void) | undefined;
+
+  /** @param base a commit's tree to begin with */
+  constructor(
+    repo: Repo,
+    transaction: Transaction,
+    options: CommitSourceOptions,
+    base?: { dirtree: string; dirmeta: string },
+  ) {
+    this.#repo = repo;
+    this.#transaction = transaction;
+    this.#options = options;
+    this.tree = makeTree(base?.dirtree, base?.dirmeta);
+    const settings: CommitJobSettings = {
+      store: transaction.store,
+      modifier: options.modifier,
+      verity: options.verity,
+      sizes: options.sizes,
+      repoPath: repo.path,
+    };
+    this.#pool = new WorkerPool('commit', settings, { threshold: THREAD_THRESHOLD });
+  }
+
+  /**
+   * Lays a directory over the tree.
+   *
+   * @throws SealtreeError in ostree's words
+   */
+  async addDirectory(path: ByteString): Promise<void> {
+    const walk = new DirectoryWalk();
+    try {
+      const root = opened(path, () => walk.openRoot(path));
+      const pending: { name: ByteString; status: FileStatus; place: ByteString; target: Directory }[] = [];
+      const visit = async (directory: OpenDirectory, target: Directory): Promise<void> => {
+        try {
+          for (const child of this.#readDirectory(directory, target)) {
+            pending.push({ ...child, place: placeOf(directory, child.name) });
+          }
+        } finally {
+          closeSync(directory.fd);
+        }
+        if (this.#group.count >= BATCH_NAMES) await this.#send();
+      };
+      await visit(root, { path: byteString('/'), tree: this.tree });
+      for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
+        const { name, place, status, target } = next;
+        await visit(
+          opened(name, () => walk.open(place, status)),
+          target,
+        );
+      }
+      await this.#finish();
+    } finally {
+      walk.close();
+    }
+  }
+
+  /** Lays the tree of a commit over the tree, as it is or through the modifier. */
+  async addCommit(commit: string, { modify }: { modify: boolean }): Promise<void> {
+    const { rootDirtree, rootDirmeta } = this.#repo.commit(commit);
+    if (!modify) {
+      overlayTree(this.tree, rootDirtree, rootDirmeta, this.#repo);
+      return;
+    }
+    const pending = [
+      { dirtree: rootDirtree, dirmeta: rootDirmeta, target: { path: byteString('/'), tree: this.tree } },
+    ];
+    for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
+      pending.push(...(await this.#readDirtree(next)));
+    }
+    await this.#finish();
+  }
+
+  /** Sees to it that {@link objects} has every file of these dirtrees, with its fs-verity digest if wanted. */
+  async examine(checksums: Iterable<string>): Promise<void> {
+    const missing = [...new Set(checksums)].filter((checksum) => !this.objects.has(checksum));
+    for (let at = 0; at < missing.length; at += BATCH_NAMES) {
+      const objects = missing
+        .slice(at, at + BATCH_NAMES)
+        .map((checksum) => ({ checksum, header: undefined }));
+      await this.#run({ objects }, objects.length * TYPICAL_SIZE, (made) => this.#remember(made));
+    }
+    await this.#finish();
+  }
+
+  /** Ends the worker threads; what they had begun is waited for. */
+  async close(): Promise<void> {
+    await this.#pool.close();
+  }
+
+  /** Writes the dirmeta of one directory, collects its files, and tells its subdirectories. */
+  #readDirectory(directory: OpenDirectory, { path, tree }: Directory) {
+    const { modifier, rules } = this.#options;
+    const status = statAt(directory.fd, byteString(''));
+    const change = rules.isEmpty ? undefined : rules.takeModeChange(path);
+    const children: { name: ByteString; status: FileStatus; target: Directory }[] = [];
+    if (!rules.isEmpty && rules.takeSkip(path)) return children;
+    const xattrs = modifier.skipXattrs ? [] : readXattrs(directory.fd);
+    tree.dirmeta = this.#writeDirmeta({ ...modified(modifier, status, change), xattrs });
+
+    const files: FileCollector = new FileCollector(directory, status, tree);
+    for (const { name, type } of readEntries(directory.fd)) {
+      const kind = type === DT_REG || type === DT_LNK || type === DT_DIR ? type : typeOf(directory, name);
+      if (kind === DT_DIR) {
+        const childStatus = statOf(directory, name);
+        const childPath = rules.isEmpty ? name : joined(path, name);
+        // ostree asks its filter twice about a directory, and bits to add are used up by the first time.
+        if (!rules.isEmpty) rules.takeModeChange(childPath);
+        if (!rules.isEmpty && rules.takeSkip(childPath)) continue;
+        const target = {
+          path: rules.isEmpty ? path : childPath,
+          tree: ensureDirectory(tree, name, this.#repo),
+        };
+        children.push({ name, status: childStatus, target });
+      } else if (kind === DT_REG || kind === DT_LNK) {
+        this.#collect(directory, name, kind, path, files);
+      } else throw malformed(`Not a regular file or symlink: ${displayByteString(name)}`);
+    }
+    this.#enqueue(files);
+    return children;
+  }
+
+  #collect(
+    directory: OpenDirectory,
+    name: ByteString,
+    type: number,
+    parent: ByteString,
+    files: FileCollector,
+  ): void {
+    const { rules, links, trustLinks } = this.#options;
+    const status = links === undefined ? undefined : statOf(directory, name);
+    const link = status === undefined ? undefined : links?.get(hardLinkKey(status));
+    if (link !== undefined && trustLinks) {
+      this.linkHits++;
+      putFile(files.tree, name, link, this.#repo);
+      return;
+    }
+    let change: ModeChange | undefined;
+    if (!rules.isEmpty) {
+      const path = joined(parent, name);
+      change = rules.takeModeChange(path);
+      if (rules.takeSkip(path)) return;
+    }
+    validateFilename(name);
+    if (link !== undefined && this.#takeLink(files.tree, name, link, status as FileStatus, change)) return;
+    let weight = TYPICAL_SIZE;
+    if (this.#weighed < WEIGHED_FILES && type === DT_REG) {
+      this.#weighed++;
+      weight = statOf(directory, name).size;
+    }
+    files.add(name, type, change, weight);
+  }
+
+  /**
+   * A file that is a link to an object of the repository: in bare-user the object says whose it is, not the file.
+   *
+   * @returns false if it has to be read after all
+   */
+  #takeLink(
+    tree: MutableTree,
+    name: ByteString,
+    checksum: string,
+    status: FileStatus,
+    change: ModeChange | undefined,
+  ): boolean {
+    const { modifier } = this.#options;
+    const { mode } = this.#repo;
+    if (mode !== 'bare-user' && modifier.skipXattrs) return false;
+    const object = mode === 'bare-user' ? this.#repo.file(checksum) : undefined;
+    const found = object?.header ?? status;
+    const wanted = modified(modifier, found, change);
+    const same = wanted.uid === found.uid && wanted.gid === found.gid && wanted.mode === found.mode;
+    if (same && !(modifier.skipXattrs && (object?.header.xattrs.length ?? 0) > 0)) {
+      this.linkHits++;
+      putFile(tree, name, checksum, this.#repo);
+      return true;
+    }
+    if (object === undefined) return false;
+    const header = { ...object.header, ...wanted, xattrs: modifier.skipXattrs ? [] : object.header.xattrs };
+    this.#rewrites.push({ request: { checksum, header }, name, tree, weight: object.size });
+    return true;
+  }
+
+  async #readDirtree({ dirtree, dirmeta, target }: { dirtree: string; dirmeta: string; target: Directory }) {
+    const { modifier, rules, sizes } = this.#options;
+    const { path, tree } = target;
+    const change = rules.takeModeChange(path);
+    if (rules.takeSkip(path)) return [];
+    const meta = this.#repo.dirmeta(dirmeta);
+    const xattrs = modifier.skipXattrs ? [] : meta.xattrs;
+    tree.dirmeta = this.#writeDirmeta({ ...modified(modifier, meta, change), xattrs });
+    const { files, dirs } = this.#repo.dirtree(dirtree);
+    const requests: ObjectRequest[] = [];
+    const names: ByteString[] = [];
+    for (const { name, checksum } of files) {
+      const filePath = joined(path, name);
+      const fileChange = rules.takeModeChange(filePath);
+      if (rules.takeSkip(filePath)) continue;
+      const object = this.#repo.file(checksum);
+      const header = modifiedHeader(modifier, object.header, fileChange);
+      if (!sizes && sameHeader(header, object.header)) {
+        this.#transaction.stats.contentTotal++;
+        putFile(tree, name, checksum, this.#repo);
+      } else {
+        requests.push({ checksum, header });
+        names.push(name);
+      }
+    }
+    for (let at = 0; at < requests.length; at += BATCH_NAMES) {
+      const some = requests.slice(at, at + BATCH_NAMES);
+      await this.#rewrite(some, names.slice(at, at + BATCH_NAMES), tree, some.length * TYPICAL_SIZE);
+    }
+    return dirs.flatMap((entry) => {
+      const childPath = joined(path, entry.name);
+      rules.takeModeChange(childPath);
+      if (rules.takeSkip(childPath)) return [];
+      return [{ ...entry, target: { path: childPath, tree: ensureDirectory(tree, entry.name, this.#repo) } }];
+    });
+  }
+
+  #rewrite(
+    objects: readonly ObjectRequest[],
+    names: readonly ByteString[],
+    tree: MutableTree,
+    weight: number,
+  ): Promise<void> {
+    return this.#run({ objects }, weight, (made) => this.#place(made, [{ tree, names }]));
+  }
+
+  #writeDirmeta(dirmeta: Parameters<typeof encodeDirmeta>[0]): string {
+    return this.#transaction.writeMetadata('dirmeta', encodeDirmeta(dirmeta));
+  }
+
+  /** Adds the files of a directory to the batch that is being filled. */
+  #enqueue(files: FileCollector): void {
+    if (files.group === undefined) return;
+    this.#group.groups.push(files.group);
+    this.#group.results.push({ tree: files.tree, names: files.group.names });
+    this.#group.count += files.group.names.length;
+    this.#group.weight += files.weight;
+  }
+
+  /** Sends what is collected, cut so that no batch keeps one thread busy for long. */
+  async #send(): Promise<void> {
+    for (const { request, name, tree, weight } of this.#rewrites.splice(0)) {
+      await this.#rewrite([request], [name], tree, weight);
+    }
+    const { groups, results, count, weight } = this.#group;
+    this.#group = emptyGroup();
+    if (count === 0) return;
+    for (const { groups: some, results: theirs, share } of cut(groups, results)) {
+      await this.#run({ groups: some }, (weight * share) / count, (made) => this.#place(made, theirs));
+    }
+  }
+
+  async #run(batch: CommitBatch, weight: number, done: (made: MadeObject[]) => void): Promise<void> {
+    this.#throwFailure();
+    this.#underway++;
+    this.#started += weight;
+    this.#pool
+      .run(batch, weight)
+      .then(done)
+      .catch((error: unknown) => {
+        this.#failure ??= { error };
+      })
+      .finally(() => {
+        this.#underway--;
+        this.#waiting?.();
+      });
+    // Below the threshold nothing is begun before the end, and nothing is worth waiting for.
+    if (this.#threads > 1 && this.#started > THREAD_THRESHOLD) {
+      await this.#until(() => this.#underway < this.#threads * BATCHES_PER_THREAD);
+    }
+  }
+
+  async #finish(): Promise<void> {
+    await this.#send();
+    await this.#pool.flush();
+    await this.#until(() => this.#underway === 0);
+    this.#throwFailure();
+  }
+
+  async #until(reached: () => boolean): Promise<void> {
+    while (!reached() && this.#failure === undefined) {
+      await new Promise<void>((resolve) => {
+        this.#waiting = resolve;
+      });
+    }
+  }
+
+  #throwFailure(): void {
+    if (this.#failure !== undefined) throw this.#failure.error;
+  }
+
+  /** Puts what a batch made into the tree, and counts it. */
+  #place(made: readonly MadeObject[], results: readonly Result[]): void {
+    let at = 0;
+    for (const { tree, names } of results) {
+      for (const name of names) putFile(tree, name, (made[at++] as MadeObject).checksum, this.#repo);
+    }
+    const { stats } = this.#transaction;
+    for (const { written, header, size } of made) {
+      stats.contentTotal++;
+      if (!written) continue;
+      stats.contentWritten++;
+      if (isRegular(header.mode)) stats.contentBytesWritten += size;
+    }
+    this.#remember(made);
+  }
+
+  #remember(made: readonly MadeObject[]): void {
+    let bytes = 0;
+    for (const object of made) {
+      bytes += object.size;
+      this.objects.set(object.checksum, object);
+    }
+    this.#options.onProgress?.(made.length, bytes);
+  }
+}
+
+/** The files of one directory on their way into a batch. */
+class FileCollector {
+  readonly tree: MutableTree;
+  weight = 0;
+  readonly #directory: OpenDirectory;
+  readonly #status: FileStatus;
+  readonly #names: ByteString[] = [];
+  #types = '';
+  #changes: Map<number, ModeChange> | undefined;
+
+  constructor(directory: OpenDirectory, status: FileStatus, tree: MutableTree) {
+    this.#directory = directory;
+    this.#status = status;
+    this.tree = tree;
+  }
+
+  add(name: ByteString, type: number, change: ModeChange | undefined, weight: number): void {
+    if (change !== undefined) {
+      this.#changes ??= new Map();
+      this.#changes.set(this.#names.length, change);
+    }
+    this.#names.push(name);
+    this.#types += type === DT_LNK ? 'l' : 'f';
+    this.weight += weight;
+  }
+
+  get group(): FilesGroup | undefined {
+    if (this.#names.length === 0) return undefined;
+    return {
+      place: this.#directory.place,
+      inode: this.#status.ino,
+      device: this.#status.dev,
+      names: this.#names,
+      types: this.#types,
+      modeChanges: this.#changes,
+    };
+  }
+}
+
+function emptyGroup() {
+  return { groups: [] as FilesGroup[], results: [] as Result[], count: 0, weight: 0 };
+}
+
+/** Batches of about {@link BATCH_NAMES} names out of groups of any size. */
+function* cut(groups: readonly FilesGroup[], results: readonly Result[]) {
+  let batch = { groups: [] as FilesGroup[], results: [] as Result[], share: 0 };
+  for (const [index, group] of groups.entries()) {
+    const { tree } = results[index] as Result;
+    for (let at = 0; at < group.names.length; ) {
+      const end = Math.min(group.names.length, at + BATCH_NAMES - batch.share);
+      const part = at === 0 && end === group.names.length ? group : partOf(group, at, end);
+      batch.groups.push(part);
+      batch.results.push({ tree, names: part.names });
+      batch.share += end - at;
+      at = end;
+      if (batch.share < BATCH_NAMES) continue;
+      yield batch;
+      batch = { groups: [], results: [], share: 0 };
+    }
+  }
+  if (batch.share > 0) yield batch;
+}
+
+function partOf(group: FilesGroup, start: number, end: number): FilesGroup {
+  let modeChanges: Map<number, ModeChange> | undefined;
+  if (group.modeChanges !== undefined) {
+    modeChanges = new Map();
+    for (const [index, change] of group.modeChanges)
+      if (index >= start && index < end) modeChanges.set(index - start, change);
+  }
+  return {
+    ...group,
+    names: group.names.slice(start, end),
+    types: group.types.slice(start, end),
+    modeChanges,
+  };
+}
+
+function modifiedHeader(modifier: Modifier, header: FileHeader, change: ModeChange | undefined): FileHeader {
+  return {
+    ...header,
+    ...modified(modifier, header, change),
+    xattrs: modifier.skipXattrs ? [] : header.xattrs,
+  };
+}
+
+function sameHeader(a: FileHeader, b: FileHeader): boolean {
+  return a.uid === b.uid && a.gid === b.gid && a.mode === b.mode && a.xattrs.length === b.xattrs.length;
+}
+
+function joined(parent: ByteString, name: ByteString): ByteString {
+  return byteString(parent === '/' ? `/${name}` : `${parent}/${name}`);
+}
+
+function typeOf(directory: OpenDirectory, name: ByteString): number {
+  const { mode } = statOf(directory, name);
+  return isDirectory(mode) ? DT_DIR : isRegular(mode) ? DT_REG : isSymlink(mode) ? DT_LNK : 0;
+}
+
+function statOf(directory: OpenDirectory, name: ByteString): FileStatus {
+  try {
+    return statAt(directory.fd, name);
+  } catch (error) {
+    throw ioError(`fstatat(${displayByteString(name)})`, error);
+  }
+}
+
+function opened(name: ByteString, open: () => OpenDirectory): OpenDirectory {
+  try {
+    return open();
+  } catch (error) {
+    throw ioError(`opendir(${displayByteString(name)})`, error);
+  }
+}
+
+/** All dirtrees below one, itself among them; `read` is asked once for each. */
+export function* dirtreesBelow(root: string, read: (checksum: string) => Dirtree): Generator<Dirtree> {
+  const seen = new Set([root]);
+  for (const checksum of seen) {
+    const dirtree = read(checksum);
+    for (const child of dirtree.dirs) seen.add(child.dirtree);
+    yield dirtree;
+  }
+}
