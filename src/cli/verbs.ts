@@ -10,6 +10,7 @@ type Load = () => Promise<{ readonly verb: Verb }>;
 export const VERBS: Readonly<Record<string, Load>> = {
   cat: () => import('./commands/cat.ts'),
   'composefs-info': () => import('./commands/composefs-info.ts'),
+  commit: () => import('./commands/commit.ts'),
   completion: () => import('./commands/completion.ts'),
   config: () => import('./commands/config.ts'),
   'fsverity digest': () => import('./commands/fsverity-digest.ts'),

@@ -220,9 +220,9 @@ export class Transaction {
     }
   }
 
-  /** The detached metadata written in this transaction, undefined if there is none. */
-  stagedCommitmeta(commit: string): Uint8Array | undefined {
-    return readIfThere(joinPath(this.store.stagingPath, objectPath(commit, 'commitmeta')));
+  /** A metadata object as it was written in this transaction, undefined if it was not. */
+  readStaged(checksum: string, type: ObjectType): Uint8Array | undefined {
+    return readIfThere(joinPath(this.store.stagingPath, objectPath(checksum, type)));
   }
 
   /**

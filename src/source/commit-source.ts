@@ -11,10 +11,11 @@ import { availableParallelism } from 'node:os';
 import { type ByteString, byteString, displayByteString } from '../core/bytes/byte-string.ts';
 import { malformed } from '../core/errors.ts';
 import { isDirectory, isRegular, isSymlink } from '../core/fs/mode.ts';
-import { encodeDirmeta } from '../core/ostree/dirmeta.ts';
+import { type Dirmeta, encodeDirmeta } from '../core/ostree/dirmeta.ts';
 import type { Dirtree } from '../core/ostree/dirtree.ts';
 import { validateFilename } from '../core/ostree/dirtree.ts';
 import type { FileHeader } from '../core/ostree/file-header.ts';
+import type { ObjectSize } from '../core/ostree/sizes.ts';
 import {
   DirectoryWalk,
   DT_DIR,
@@ -27,7 +28,14 @@ import {
 import { ioError } from '../node/io-error.ts';
 import { type FileStatus, readXattrs, statAt } from '../node/syscalls.ts';
 import { WorkerPool } from '../node/worker-pool.ts';
-import { ensureDirectory, type MutableTree, makeTree, overlayTree, putFile } from '../repo/mutable-tree.ts';
+import {
+  ensureDirectory,
+  type MutableTree,
+  makeTree,
+  overlayTree,
+  putFile,
+  writeTree,
+} from '../repo/mutable-tree.ts';
 import type { Repo } from '../repo/repo.ts';
 import type { Transaction } from '../repo/transaction.ts';
 import type { CommitBatch, CommitJobSettings, FilesGroup, MadeObject, ObjectRequest } from './commit-job.ts';
@@ -46,6 +54,8 @@ export interface CommitSourceOptions {
   readonly links?: ReadonlyMap<string, string> | undefined;
   /** Whether a file that {@link links} has is taken as it stands in the repository, unseen (`--devino-canonical`). */
   readonly trustLinks: boolean;
+  /** Whether {@link CommitSource.visited} is wanted. */
+  readonly consume: boolean;
   /** Hears of each batch that is done. */
   readonly onProgress?: (entries: number, bytes: number) => void;
 }
@@ -75,13 +85,18 @@ type Result = { readonly tree: MutableTree; readonly names: readonly ByteString[
 export class CommitSource {
   /** What is to be committed. */
   readonly tree: MutableTree;
-  /** Every file object that was made or examined, by its checksum. */
-  readonly objects = new Map<string, MadeObject>();
+  /** With `sizes`: what was written or would have been, by checksum. */
+  readonly sizes = new Map<string, ObjectSize>();
+  /** With `consume`: the names found in each directory, by its inode. */
+  readonly visited = new Map<string, ReadonlySet<ByteString>>();
   /** Files taken from the repository because they are links to its objects. */
   linkHits = 0;
   readonly #repo: Repo;
   readonly #transaction: Transaction;
   readonly #options: CommitSourceOptions;
+  readonly #files = new Map<string, MadeObject>();
+  readonly #dirmetas = new Map<string, Dirmeta>();
+  readonly #dirtrees = new Map<string, Dirtree>();
   readonly #pool: WorkerPool<CommitBatch, MadeObject[]>;
   readonly #threads = availableParallelism();
   #group: { groups: FilesGroup[]; results: Result[]; count: number; weight: number } = emptyGroup();
@@ -163,16 +178,53 @@ export class CommitSource {
     await this.#finish();
   }
 
-  /** Sees to it that {@link objects} has every file of these dirtrees, with its fs-verity digest if wanted. */
-  async examine(checksums: Iterable<string>): Promise<void> {
-    const missing = [...new Set(checksums)].filter((checksum) => !this.objects.has(checksum));
-    for (let at = 0; at < missing.length; at += BATCH_NAMES) {
-      const objects = missing
+  /**
+   * Writes the directories of the tree.
+   *
+   * @returns the checksums of the root's objects
+   */
+  writeTree(): { dirtree: string; dirmeta: string } {
+    const dirtree = writeTree(this.tree, (tree, data) => {
+      const checksum = this.#writeMetadata('dirtree', data);
+      this.#dirtrees.set(checksum, tree);
+      return checksum;
+    });
+    return { dirtree, dirmeta: this.tree.dirmeta as string };
+  }
+
+  /**
+   * Sees to it that {@link file} knows every file below a directory, with its fs-verity digest if digests are wanted:
+   * those that came with an earlier commit have not been read yet.
+   */
+  async examine(root: string): Promise<void> {
+    const missing = new Set<string>();
+    const dirtrees = new Set([root]);
+    for (const checksum of dirtrees) {
+      const { files, dirs } = this.dirtree(checksum);
+      for (const { checksum: file } of files) if (!this.#files.has(file)) missing.add(file);
+      for (const { dirtree } of dirs) dirtrees.add(dirtree);
+    }
+    const unknown = [...missing];
+    for (let at = 0; at < unknown.length; at += BATCH_NAMES) {
+      const objects = unknown
         .slice(at, at + BATCH_NAMES)
         .map((checksum) => ({ checksum, header: undefined }));
       await this.#run({ objects }, objects.length * TYPICAL_SIZE, (made) => this.#remember(made));
     }
     await this.#finish();
+  }
+
+  dirtree(checksum: string): Dirtree {
+    return this.#dirtrees.get(checksum) ?? this.#repo.dirtree(checksum);
+  }
+
+  dirmeta(checksum: string): Dirmeta {
+    return this.#dirmetas.get(checksum) ?? this.#repo.dirmeta(checksum);
+  }
+
+  /** A file of the tree; {@link examine} has to have been called for files that are not new. */
+  file(checksum: string): MadeObject {
+    return this.#files.get(checksum) as MadeObject;
   }
 
   /** Ends the worker threads; what they had begun is waited for. */
@@ -191,7 +243,10 @@ export class CommitSource {
     tree.dirmeta = this.#writeDirmeta({ ...modified(modifier, status, change), xattrs });
 
     const files: FileCollector = new FileCollector(directory, status, tree);
-    for (const { name, type } of readEntries(directory.fd)) {
+    const entries = readEntries(directory.fd);
+    if (this.#options.consume)
+      this.visited.set(hardLinkKey(status), new Set(entries.map(({ name }) => name)));
+    for (const { name, type } of entries) {
       const kind = type === DT_REG || type === DT_LNK || type === DT_DIR ? type : typeOf(directory, name);
       if (kind === DT_DIR) {
         const childStatus = statOf(directory, name);
@@ -319,8 +374,19 @@ export class CommitSource {
     return this.#run({ objects }, weight, (made) => this.#place(made, [{ tree, names }]));
   }
 
-  #writeDirmeta(dirmeta: Parameters<typeof encodeDirmeta>[0]): string {
-    return this.#transaction.writeMetadata('dirmeta', encodeDirmeta(dirmeta));
+  #writeDirmeta(dirmeta: Dirmeta): string {
+    const checksum = this.#writeMetadata('dirmeta', encodeDirmeta(dirmeta));
+    this.#dirmetas.set(checksum, dirmeta);
+    return checksum;
+  }
+
+  #writeMetadata(type: 'dirmeta' | 'dirtree', data: Uint8Array): string {
+    const checksum = this.#transaction.writeMetadata(type, data);
+    if (this.#options.sizes) {
+      const length = BigInt(data.length);
+      this.sizes.set(checksum, { checksum, type, archived: length, unpacked: length });
+    }
+    return checksum;
   }
 
   /** Adds the files of a directory to the batch that is being filled. */
@@ -391,7 +457,11 @@ export class CommitSource {
       for (const name of names) putFile(tree, name, (made[at++] as MadeObject).checksum, this.#repo);
     }
     const { stats } = this.#transaction;
-    for (const { written, header, size } of made) {
+    for (const { checksum, written, header, size, archivedSize } of made) {
+      if (this.#options.sizes) {
+        const unpacked = BigInt(isSymlink(header.mode) ? header.symlinkTarget.length : size);
+        this.sizes.set(checksum, { checksum, type: 'file', archived: BigInt(archivedSize), unpacked });
+      }
       stats.contentTotal++;
       if (!written) continue;
       stats.contentWritten++;
@@ -404,7 +474,7 @@ export class CommitSource {
     let bytes = 0;
     for (const object of made) {
       bytes += object.size;
-      this.objects.set(object.checksum, object);
+      this.#files.set(object.checksum, object);
     }
     this.#options.onProgress?.(made.length, bytes);
   }
@@ -522,15 +592,5 @@ function opened(name: ByteString, open: () => OpenDirectory): OpenDirectory {
     return open();
   } catch (error) {
     throw ioError(`opendir(${displayByteString(name)})`, error);
-  }
-}
-
-/** All dirtrees below one, itself among them; `read` is asked once for each. */
-export function* dirtreesBelow(root: string, read: (checksum: string) => Dirtree): Generator<Dirtree> {
-  const seen = new Set([root]);
-  for (const checksum of seen) {
-    const dirtree = read(checksum);
-    for (const child of dirtree.dirs) seen.add(child.dirtree);
-    yield dirtree;
   }
 }
