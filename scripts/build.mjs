@@ -1,9 +1,12 @@
 // Bundles the tool into dist/: sealtree.js, the workers, and chunks that are loaded when a verb needs them.
 import { chmodSync, readFileSync, rmSync } from 'node:fs';
-import { build } from 'esbuild';
+import { fileURLToPath } from 'node:url';
+import { ensureInstalled } from './install.mjs';
 
-const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'));
-const root = new URL('..', import.meta.url).pathname;
+const root = fileURLToPath(new URL('..', import.meta.url));
+const { version } = JSON.parse(readFileSync(`${root}package.json`, 'utf8'));
+ensureInstalled(root);
+const { build } = await import('esbuild');
 
 rmSync(`${root}dist`, { recursive: true, force: true });
 await build({

@@ -3,11 +3,22 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-/** Runs `npm ci` in `root` unless node_modules holds what package-lock.json says. Throws if that fails. */
+/** Runs `npm ci` in `root` unless node_modules holds what package-lock.json says. Ends the program if that fails. */
 export function ensureInstalled(root) {
+  const [major, minor] = process.versions.node.split('.').map(Number);
+  if (major < 20 || (major === 20 && minor < 19)) {
+    fail(`Node.js 20.19 or later is needed, this is ${process.versions.node}`);
+  }
   if (isInstalled(root)) return;
-  const { status } = spawnSync('npm', ['ci', '--no-audit', '--no-fund'], { cwd: root, stdio: 'inherit' });
-  if (status !== 0) throw new Error('npm ci failed: is the npm registry in reach?');
+  // Also where NODE_ENV=production would leave out what building needs.
+  const args = ['ci', '--include=dev', '--no-audit', '--no-fund'];
+  const { status } = spawnSync('npm', args, { cwd: root, stdio: 'inherit' });
+  if (status !== 0) fail('npm ci failed: is the npm registry in reach?');
+}
+
+function fail(message) {
+  console.error(message);
+  process.exit(1);
 }
 
 function isInstalled(root) {

@@ -1,11 +1,12 @@
 // Writes what is made of the verbs' own data: man/*.1, docs/commands/*.md, and the marked parts of other documents.
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { build } from 'esbuild';
+import { fileURLToPath, pathToFileURL } from 'node:url';
 import { ensureInstalled } from './install.mjs';
 
-const root = new URL('..', import.meta.url).pathname;
+const root = fileURLToPath(new URL('..', import.meta.url));
 ensureInstalled(root);
+const { build } = await import('esbuild');
 
 const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
 const bundle = join(root, '.cache/documents.mjs');
@@ -19,7 +20,7 @@ await build({
   external: ['koffi'],
   define: { SEALTREE_VERSION: JSON.stringify(version) },
 });
-const { manPages, commandPages, fillMarked } = await import(bundle);
+const { manPages, commandPages, fillMarked } = await import(pathToFileURL(bundle));
 
 replaceFolder('man', await manPages(version), /\.1$/);
 replaceFolder('docs/commands', await commandPages(), /\.md$/);

@@ -5,7 +5,7 @@
 import { readFileSync } from 'node:fs';
 import { readTar, type TarEntry } from './tar.ts';
 
-const FOLDER = new URL('./vectors/ostree/', import.meta.url).pathname;
+const FOLDER = fileURLToPath(new URL('./vectors/ostree/', import.meta.url));
 
 export const GOLDEN_TREES = ['empty', 'basic', 'perms', 'xattrs', 'unicode', 'links', 'os'] as const;
 

@@ -1,13 +1,14 @@
 /** What `npm run man` writes and what is checked in are the same, and the man pages are readable. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { commandPages, fillMarked, manPages } from '../../src/cli/documents.ts';
 import { allVerbs } from '../../src/cli/help.ts';
 import { requires } from '../requires.ts';
 import { run } from '../run.ts';
 
-const root = new URL('../..', import.meta.url).pathname;
+const root = fileURLToPath(new URL('../..', import.meta.url));
 const verbs = await allVerbs();
 
 describe('npm run man keeps current', () => {

@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { buildSync } from 'esbuild';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { onExit, runCleanUps } from '../../src/node/on-exit.ts';
@@ -38,7 +39,7 @@ describe('a program that ends', () => {
 
   beforeAll(() => {
     folder = mkdtempSync(join(tmpdir(), 'sealtree-on-exit-'));
-    const entryPoints = [new URL('../../src/node/on-exit.ts', import.meta.url).pathname];
+    const entryPoints = [fileURLToPath(new URL('../../src/node/on-exit.ts', import.meta.url))];
     buildSync({ entryPoints, outfile: join(folder, 'on-exit.mjs'), platform: 'node', format: 'esm' });
   });
 
