@@ -3,6 +3,7 @@
  * @module
  */
 import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 import { readTar, type TarEntry } from './tar.ts';
 
 const FOLDER = fileURLToPath(new URL('./vectors/ostree/', import.meta.url));
