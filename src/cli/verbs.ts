@@ -28,6 +28,7 @@ export const VERBS: Readonly<Record<string, Load>> = {
   'rev-parse': () => import('./commands/rev-parse.ts'),
   show: () => import('./commands/show.ts'),
   sign: () => import('./commands/sign.ts'),
+  verify: () => import('./commands/verify.ts'),
 };
 
 /** Programs that sealtree is when called through a link of that name, or with that name as its first word. */

@@ -13,10 +13,11 @@ export interface JobModule {
   startJob(settings: any): Perform;
 }
 
-export type JobName = 'commit' | 'digest-store' | 'verity';
+export type JobName = 'commit' | 'digest-store' | 'examine' | 'verity';
 
 export const JOBS: Readonly<Record<JobName, () => Promise<JobModule>>> = {
   commit: () => import('../source/commit-job.ts'),
-  verity: () => import('./verity-job.ts'),
   'digest-store': () => import('../image/digest-store-job.ts'),
+  examine: () => import('../repo/examine-job.ts'),
+  verity: () => import('./verity-job.ts'),
 };

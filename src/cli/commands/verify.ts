@@ -1,0 +1,163 @@
+/** `sealtree verify`: the boot decision for a commit, a deployment or an image, and every object behind it. @module */
+import { realpathSync, statSync } from 'node:fs';
+import {
+  type ByteString,
+  byteString,
+  byteStringFrom,
+  displayByteString,
+} from '../../core/bytes/byte-string.ts';
+import { isChecksum } from '../../core/bytes/hex.ts';
+import { type PrepareRoot, parsePrepareRoot, withKernelArguments } from '../../core/conf/prepare-root.ts';
+import { EXIT_STATUS, SealtreeError } from '../../core/errors.ts';
+import { distinct, loadKeysFile, loadTrustedKeys } from '../../core/sign/key-sources.ts';
+import { type PublicKey, parsePublicKey } from '../../core/sign/keys.ts';
+import { explainVerification, verificationJson } from '../../core/verify/explain.ts';
+import { makePolicy, STRICT_CONFIG } from '../../core/verify/policy.ts';
+import { isValid, type Verification } from '../../core/verify/report.ts';
+import { fsPath } from '../../node/fs-path.ts';
+import { ioError } from '../../node/io-error.ts';
+import { readFileLimited } from '../../node/read-file.ts';
+import { nodeSystem } from '../../node/system.ts';
+import { Repo } from '../../repo/repo.ts';
+import { type VerifyOptions, verifyCommit, verifyDeployment, verifyImage } from '../../repo/verify-target.ts';
+import { startProgress } from '../progress.ts';
+import { absolutePath, openRepository } from '../repository.ts';
+import { usageError } from '../usage.ts';
+import type { Context, OptionValues, Verb } from '../verb.ts';
+
+const CONFIG_LIMIT = 1024 * 1024;
+
+export const verb: Verb = {
+  tool: 'sealtree',
+  path: ['verify'],
+  summary: 'decide whether a commit, deployment or image may be mounted',
+  operands: 'REV|DEPLOYMENT|IMAGE',
+  options: [
+    { flags: '--repo <path>', description: 'repository (of a deployment: its own by default)' },
+    { flags: '--key <base64>', description: 'a public key to accept; may be given more than once' },
+    { flags: '--keys-file <file>', description: 'file of public keys to accept, one a line' },
+    {
+      flags: '--keys-dir <directory>',
+      description: 'directory with trusted.ed25519 and revoked.ed25519, files and .d directories',
+    },
+    { flags: '--config <file>', description: 'the prepare-root.conf that says what must hold' },
+    {
+      flags: '--cmdline <arguments>',
+      description: 'kernel arguments to take into account; needs --config',
+    },
+    { flags: '--boot', description: 'make only the checks that a boot makes, read no objects' },
+    { flags: '--digest <hex>', description: 'fs-verity digest that an image must have' },
+    {
+      flags: '--basedir <directory>',
+      description: "directory with an image's backing files; may be given more than once",
+    },
+    { flags: '--json', description: 'print the findings as JSON' },
+  ],
+  examples: [
+    'sealtree verify --repo=repo --keys-file=build.public main',
+    'sealtree verify --keys-file=build.public --json /sysroot/ostree/deploy/os/deploy/COMMIT.0',
+    'sealtree verify --digest=DIGEST --basedir=objects image.cfs',
+  ],
+  description: [
+    'A commit is named by a rev, a deployment or an image by a path (which has a / in it, unless there is no such ref). Of a commit and of a deployment is checked, in this order: the signature over the commit by one of the keys; that the commit has the checksum of its name; that it names one composefs image; of a deployment that its image has the digest that the commit names; that every object behind the commit is what its name says, by reading it; that the tree gives the image that the commit names. Where images differ it is said in which path and field. Of an image on its own: that it has the digest that was given, and that every backing file has the digest that the image names.',
+    'For every damaged object all paths are printed that use it, and the key or digest that vouches for it. At the end stands the mount plan: what a boot, or `sealtree mount`, would do now.',
+    'Keys come from --key, --keys-file and --keys-dir, else from the composefs.keypath of --config, else from /etc/ostree and /usr/share/ostree. A signature is demanded unless the configuration says that it is not, and no key was given.',
+    'The exit status is 0 for yes and 3 for no; others mean that there was no decision.',
+  ],
+  run,
+};
+
+async function run(context: Context): Promise<number> {
+  const { args, options, stdout, stderr } = context;
+  const [name] = args;
+  if (name === undefined || args.length > 1) throw usageError('verify needs a REV, a DEPLOYMENT or an IMAGE');
+  const progress = startProgress(stderr, 'verifying', options.has('json'));
+  let done = 0;
+  const common = {
+    system: nodeSystem,
+    bootOnly: options.has('boot'),
+    onProgress: (count: number) => {
+      progress.add(count - done, 0);
+      done = count;
+    },
+  };
+  let verification: Verification;
+  try {
+    verification = await verify(context, name, common);
+  } finally {
+    progress.end();
+  }
+  if (options.has('json')) stdout.line(JSON.stringify(verificationJson(verification), undefined, 2));
+  else for (const line of explainVerification(verification)) stdout.line(line);
+  return isValid(verification) ? 0 : EXIT_STATUS.mismatch;
+}
+
+async function verify(
+  context: Context,
+  name: ByteString,
+  common: Omit<VerifyOptions, 'policy'>,
+): Promise<Verification> {
+  const { options } = context;
+  const kind = kindOf(name, options);
+  if (kind === 'image') {
+    const digest = options.value('digest');
+    if (digest === undefined)
+      throw usageError(`${displayByteString(name)} is an image: --digest says which digest it must have`);
+    if (!isChecksum(digest.toLowerCase())) throw usageError('--digest: not 64 hexadecimal digits');
+    const directories = options.values('basedir').map((path) => absolutePath(path));
+    return verifyImage(absolutePath(name), digest.toLowerCase(), directories, common);
+  }
+  const warn = (text: string) => context.stderr.line(`sealtree: ${text}`);
+  const policy = makePolicy(readConfig(options, warn), givenKeys(options), nodeSystem);
+  if (kind === 'rev') {
+    const repo = openRepository(context);
+    return verifyCommit(repo, name, repo.resolveRev(name), { ...common, policy });
+  }
+  const path = byteString(realpathSync(fsPath(name), 'latin1'));
+  const repo = options.has('repo')
+    ? openRepository(context)
+    : Repo.open(absolutePath(byteString(`${path}/../../../../repo`)));
+  return verifyDeployment(repo, path, { ...common, policy });
+}
+
+/** A rev never begins with a dot or slash; anything else that is there is a path unless a repository was named. */
+function kindOf(name: ByteString, options: OptionValues): 'rev' | 'deployment' | 'image' {
+  if (options.has('digest') || options.has('basedir')) return 'image';
+  const isPath = /^[./]/.test(name);
+  if (!isPath && options.has('repo')) return 'rev';
+  try {
+    const stat = statSync(fsPath(name), { throwIfNoEntry: false });
+    if (stat?.isDirectory() && name.includes('/')) return 'deployment';
+    if (stat?.isFile() && (isPath || name.includes('.'))) return 'image';
+  } catch (error) {
+    if (isPath) throw ioError(displayByteString(name), error);
+  }
+  if (isPath) throw new SealtreeError('missing', `${displayByteString(name)}: No such file or directory`);
+  return 'rev';
+}
+
+function readConfig(options: OptionValues, warn: (text: string) => void): PrepareRoot {
+  const path = options.value('config');
+  const cmdline = options.value('cmdline');
+  if (path === undefined) {
+    if (cmdline !== undefined) throw usageError('--cmdline needs --config');
+    return STRICT_CONFIG;
+  }
+  const shown = displayByteString(path);
+  const data = readFileLimited(path, shown, CONFIG_LIMIT);
+  if (data === undefined) throw new SealtreeError('missing', `${shown}: No such file or directory`);
+  const config = parsePrepareRoot(byteStringFrom(data), path);
+  for (const key of config.unknown) warn(`${shown}: ${key} means nothing`);
+  return cmdline === undefined ? config : withKernelArguments(config, cmdline);
+}
+
+/** Undefined if no key was named at all, and the configuration has none of its own. */
+function givenKeys(options: OptionValues): PublicKey[] | undefined {
+  const named = ['key', 'keys-file', 'keys-dir'].some((option) => options.has(option));
+  if (!named) return options.has('config') ? undefined : loadTrustedKeys(nodeSystem, undefined);
+  return distinct([
+    ...options.values('key').map((word, i) => parsePublicKey(word, `--key number ${i + 1}`)),
+    ...options.values('keys-file').flatMap((path) => loadKeysFile(nodeSystem, path)),
+    ...options.values('keys-dir').flatMap((path) => loadTrustedKeys(nodeSystem, path)),
+  ]);
+}

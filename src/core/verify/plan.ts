@@ -1,0 +1,285 @@
+/**
+ * The mount plan: everything that is done between a decision and a root file system, as data. `sealtree verify`
+ * prints it; the initramfs carries it out step by step. Nothing here touches the machine.
+ *
+ * Steps and their order: ostree-prepare-root 2026.4.
+ * @module
+ */
+import { type ByteString, byteString } from '../bytes/byte-string.ts';
+import type { PrepareRoot } from '../conf/prepare-root.ts';
+import { SealtreeError } from '../errors.ts';
+
+export interface MountPlan {
+  readonly steps: readonly MountStep[];
+}
+
+/** A step, and the file without which it is passed over. */
+export type MountStep = Step & { readonly onlyIf?: ByteString };
+
+type Step =
+  | {
+      readonly step: 'create directory';
+      readonly path: ByteString;
+      readonly mode: number;
+      /** Whether one that is there already is all right, and missing parents are made. */
+      readonly existing: boolean;
+    }
+  /** A new directory for this boot; further steps name it by `path`, whose last six characters are replaced. */
+  | { readonly step: 'create temporary directory'; readonly path: ByteString; readonly mode: number }
+  | { readonly step: 'change directory'; readonly path: ByteString }
+  | {
+      readonly step: 'set propagation';
+      readonly path: ByteString;
+      readonly propagation: 'private' | 'slave' | 'shared';
+      readonly recursive: boolean;
+    }
+  | {
+      readonly step: 'mount image';
+      /** The image's file, or the commit whose image it is. */
+      readonly image: ByteString;
+      /** fs-verity digest that the kernel must measure of the open file; undefined for any image. */
+      readonly digest: string | undefined;
+      readonly at: ByteString;
+    }
+  | {
+      readonly step: 'mount overlay';
+      readonly source: ByteString;
+      readonly lower: readonly ByteString[];
+      /** Directories that only serve the content of files. */
+      readonly data: readonly ByteString[];
+      /** Where changes go, and overlayfs's own directory beside it. */
+      readonly upper: ByteString | undefined;
+      readonly work: ByteString | undefined;
+      /** `redirect_dir=on,metacopy=on`, and with `verity` `verity=require`. */
+      readonly composefs: boolean;
+      readonly verity: boolean;
+      readonly readonly: boolean;
+      readonly at: ByteString;
+    }
+  | { readonly step: 'bind'; readonly from: ByteString; readonly at: ByteString }
+  | { readonly step: 'remount'; readonly path: ByteString; readonly readonly: boolean }
+  | { readonly step: 'unmount'; readonly path: ByteString }
+  | { readonly step: 'move mount'; readonly from: ByteString; readonly to: ByteString }
+  | { readonly step: 'remove directory'; readonly path: ByteString }
+  /** `path` becomes a link to `/dev/block/MAJOR:MINOR` of the disk that `of` is on; failing is no error. */
+  | { readonly step: 'link to device'; readonly path: ByteString; readonly of: ByteString }
+  /** A GVariant `a{sv}`, entries in this order. */
+  | {
+      readonly step: 'write dictionary';
+      readonly path: ByteString;
+      readonly entries: readonly BootedEntry[];
+    };
+
+/** An entry of /run/ostree-booted. */
+export type BootedEntry = { readonly key: string } & (
+  | { readonly type: 'b'; readonly value: boolean }
+  | { readonly type: 's'; readonly value: ByteString }
+  /** `(tt)`: device and inode of a directory, known when the step is carried out. */
+  | { readonly type: '(tt)'; readonly inodeOf: ByteString }
+);
+
+/** Where an image is mounted, and where its overlay. */
+export interface ImagePlaces {
+  readonly image: ByteString;
+  readonly digest: string | undefined;
+  readonly verity: boolean;
+  /** Directories with the backing files. */
+  readonly data: readonly ByteString[];
+  readonly lower: ByteString;
+  readonly at: ByteString;
+  readonly readonly: boolean;
+  readonly upper?: ByteString | undefined;
+  readonly work?: ByteString | undefined;
+}
+
+/** The steps that mount one image. */
+export function planImage(places: ImagePlaces): MountPlan {
+  const { image, digest, verity, data, lower, at, readonly, upper, work } = places;
+  return {
+    steps: [
+      { step: 'mount image', image, digest, at: lower },
+      {
+        step: 'mount overlay',
+        source: byteString('composefs'),
+        lower: [lower],
+        data,
+        upper,
+        work,
+        composefs: true,
+        verity,
+        readonly,
+        at,
+      },
+      { step: 'unmount', path: lower },
+    ],
+  };
+}
+
+/** What a plan for a whole boot is made of, besides the decision. */
+export interface BootFacts {
+  readonly config: PrepareRoot;
+  /** Where the disk is mounted in the initramfs: `/sysroot`. */
+  readonly sysroot: ByteString;
+  /** The deployment's directory below it: `/ostree/deploy/OS/deploy/CHECKSUM.0`. */
+  readonly deployment: ByteString;
+  /** Whether the deployment has an image. */
+  readonly hasImage: boolean;
+  /** What the signed commit says of it; undefined where no signature is demanded. */
+  readonly digest: string | undefined;
+  /** Whether the deployment has been unlocked with a hotfix: `.usr-ovl-work` is there. */
+  readonly hotfix: boolean;
+  /** `sysroot.readonly` in the repository's config, which counts only without composefs. */
+  readonly legacyReadonly: boolean;
+}
+
+const TEMPORARY_ROOT = '/sysroot.tmp';
+const PRIVATE = '/run/ostree/.private';
+const TRANSIENT_ETC = '/run/ostree/transient-etc.XXXXXX';
+
+/**
+ * The steps of a boot, from the moment the deployment is known.
+ *
+ * @throws SealtreeError `missing` if the configuration asks for an image and there is none, or for a transient
+ *   root without one
+ */
+export function planBoot(facts: BootFacts): MountPlan {
+  const { config, sysroot, hotfix } = facts;
+  const { enabled, verity, signed } = config.composefs;
+  if (enabled === 'yes' && !facts.hasImage)
+    throw new SealtreeError('missing', 'composefs: failed to mount: No such file or directory');
+  const composefs = enabled !== 'no' && facts.hasImage;
+  if (config.root.transient && !composefs)
+    throw new SealtreeError('missing', 'Must enable composefs with root.transient');
+  const deployment = path(sysroot, facts.deployment);
+  const readonly = config.sysrootReadonly ?? enabled === 'yes';
+  const sysrootReadonly = readonly || (enabled !== 'yes' && facts.legacyReadonly);
+  const booted: BootedEntry[] = [
+    { key: 'backing-root-device-inode', type: '(tt)', inodeOf: deployment },
+    { key: 'root.transient', type: 'b', value: config.root.transient },
+    { key: 'root.transient-ro', type: 'b', value: config.root.readonly },
+  ];
+  const steps: MountStep[] = [
+    directory('/run/ostree', 0o755, false),
+    directory(PRIVATE, 0, false),
+    { step: 'set propagation', path: path('/'), propagation: 'private', recursive: true },
+    directory(TEMPORARY_ROOT, 0o755, true),
+    { step: 'change directory', path: deployment },
+  ];
+  if (composefs) {
+    steps.push(...composefsSteps(facts, deployment));
+    if (signed) booted.push({ key: 'composefs.signed', type: 's', value: config.composefs.keypath });
+    booted.push(
+      { key: 'composefs', type: 'b', value: true },
+      { key: 'composefs.verity', type: 'b', value: verity },
+    );
+  } else {
+    steps.push({ step: 'bind', from: deployment, at: path(TEMPORARY_ROOT) });
+  }
+  booted.push({ key: 'sysroot-ro', type: 'b', value: sysrootReadonly });
+  if (sysrootReadonly || composefs) steps.push(...etcSteps(config, booted));
+  steps.push(...usrSteps(hotfix && !(composefs && signed), composefs));
+  steps.push(...sysrootSteps(facts, sysrootReadonly));
+  steps.push({ step: 'write dictionary', path: path('/run/ostree-booted'), entries: booted });
+  steps.push({ step: 'move mount', from: path(TEMPORARY_ROOT), to: sysroot });
+  steps.push({ step: 'change directory', path: sysroot });
+  steps.push({ step: 'remove directory', path: path(TEMPORARY_ROOT) });
+  if (sysrootReadonly) steps.push({ step: 'remount', path: path(sysroot, '/sysroot'), readonly: true });
+  return { steps };
+}
+
+function composefsSteps({ config, sysroot, digest }: BootFacts, deployment: ByteString): MountStep[] {
+  const { transient, readonly } = config.root;
+  const lower = path(PRIVATE, '/cfsroot-lower');
+  const upper = transient ? path(PRIVATE, '/root/upper') : undefined;
+  const work = transient ? path(PRIVATE, '/root/work') : undefined;
+  const steps: MountStep[] = [directory(lower, 0o700, true)];
+  if (upper !== undefined) steps.push(directory(upper, 0o755, true));
+  if (work !== undefined) steps.push(directory(work, 0o700, true));
+  const mounted = planImage({
+    image: path(deployment, '/.ostree.cfs'),
+    digest,
+    verity: config.composefs.verity,
+    data: [path(sysroot, '/ostree/repo/objects')],
+    lower,
+    at: path(TEMPORARY_ROOT),
+    readonly: !transient || readonly,
+    upper,
+    work,
+  });
+  steps.push(...mounted.steps);
+  steps.push({ step: 'link to device', path: path('/run/systemd/volatile-root'), of: sysroot });
+  return steps;
+}
+
+function etcSteps(config: PrepareRoot, booted: BootedEntry[]): MountStep[] {
+  const at = path(TEMPORARY_ROOT, '/etc');
+  if (!config.etcTransient) {
+    return [
+      { step: 'bind', from: path('etc'), at },
+      { step: 'remount', path: at, readonly: false },
+    ];
+  }
+  const upper = path(TRANSIENT_ETC, '/upper');
+  const work = path(TRANSIENT_ETC, '/work');
+  booted.push({ key: 'transient-etc', type: 's', value: path(TRANSIENT_ETC) });
+  return [
+    { step: 'create temporary directory', path: path(TRANSIENT_ETC), mode: 0o700 },
+    directory(upper, 0o755, false),
+    directory(work, 0o755, false),
+    plainOverlay(path(TEMPORARY_ROOT, '/usr/etc'), upper, work, at),
+  ];
+}
+
+function usrSteps(hotfix: boolean, composefs: boolean): MountStep[] {
+  const at = path(TEMPORARY_ROOT, '/usr');
+  if (hotfix) return [plainOverlay(at, path('.usr-ovl-upper'), path('.usr-ovl-work'), at)];
+  if (composefs) return [];
+  return [
+    { step: 'bind', from: at, at },
+    { step: 'remount', path: at, readonly: true },
+  ];
+}
+
+function sysrootSteps({ sysroot, deployment }: BootFacts, sysrootReadonly: boolean): MountStep[] {
+  const at = path(TEMPORARY_ROOT, '/sysroot');
+  const variable = path('../../var');
+  const target = path(TEMPORARY_ROOT, '/var');
+  const onlyIf = path('/run/ostree/initramfs-mount-var');
+  return [
+    { step: 'bind', from: sysroot, at },
+    { step: 'unmount', path: sysroot },
+    { step: 'change directory', path: path(at, deployment) },
+    ...(sysrootReadonly
+      ? ([
+          { step: 'bind', from: variable, at: variable },
+          { step: 'remount', path: variable, readonly: false },
+        ] as const)
+      : []),
+    { step: 'bind', from: variable, at: target, onlyIf },
+    { step: 'set propagation', path: target, propagation: 'slave', recursive: false, onlyIf },
+    { step: 'set propagation', path: target, propagation: 'shared', recursive: false, onlyIf },
+  ];
+}
+
+function plainOverlay(lower: ByteString, upper: ByteString, work: ByteString, at: ByteString): MountStep {
+  return {
+    step: 'mount overlay',
+    source: byteString('overlay'),
+    lower: [lower],
+    data: [],
+    upper,
+    work,
+    composefs: false,
+    verity: false,
+    readonly: false,
+    at,
+  };
+}
+
+function directory(at: string, mode: number, existing: boolean): MountStep {
+  return { step: 'create directory', path: path(at), mode, existing };
+}
+
+function path(...parts: string[]): ByteString {
+  return byteString(parts.join(''));
+}
