@@ -11,7 +11,7 @@ import type { Parsed } from './verb.ts';
 
 /**
  * @param words everything after the verb
- * @param refuse is asked about every unknown option (`--name` or the word as it is): throws if the real tool has it
+ * @param refuse is told every unknown option, `--name` or `-n`: throws if the real tool has it
  * @throws SealtreeError `usage` in GLib's words
  */
 export function parseGOption(
@@ -45,7 +45,7 @@ export function parseGOption(
       return;
     }
     const option = options.find(({ long }) => long === name);
-    if (option === undefined) throw unknown(word);
+    if (option === undefined) throw unknown(word, `--${name}`);
     // A value given to an option without one is read over.
     if (option.takes === 'nothing') add(option, '' as ByteString, `--${name}`);
     else add(option, value ?? nextValue(option, `--${name}`), `--${name}`);
@@ -59,7 +59,7 @@ export function parseGOption(
         return;
       }
       const option = options.find(({ short }) => short === character);
-      if (option === undefined) throw unknown(word);
+      if (option === undefined) throw unknown(word, `-${character}`);
       if (option.takes === 'nothing') add(option, '' as ByteString, `-${character}`);
       else if (at > start) throw optionError(`Error parsing option -${character}`);
       else add(option, nextValue(option, `-${character}`), `-${character}`);
@@ -81,8 +81,8 @@ export function parseGOption(
     given.add(option.long, value);
   }
 
-  function unknown(word: ByteString): Error {
-    refuse(splitAtEquals(word)[0]);
+  function unknown(word: ByteString, option: string): Error {
+    refuse(option);
     return optionError(`Unknown option ${displayByteString(word)}`);
   }
 }

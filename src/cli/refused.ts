@@ -4,6 +4,8 @@
  * @module
  */
 
+const TAR = 'no tar archives yet';
+const SELINUX = 'labels are taken from the tree, no policy is read';
 const GPG = 'signatures are Ed25519 only';
 
 /** Verbs by tool, each with the reason. */
@@ -13,7 +15,7 @@ export const REFUSED_VERBS: Readonly<Record<string, Readonly<Record<string, stri
     checksum:
       'no use of it is known besides debugging; `fsverity digest` and `ls -C` tell what an image needs',
     'create-usb': 'no transport between machines yet',
-    export: 'no tar archives yet; `checkout` writes a tree',
+    export: `${TAR}; \`checkout\` writes a tree`,
     'find-remotes': 'no transport between machines yet',
     'gpg-sign': GPG,
     prune: 'nothing is deleted from a repository yet',
@@ -29,8 +31,19 @@ export const REFUSED_VERBS: Readonly<Record<string, Readonly<Record<string, stri
   },
 };
 
-/** Options by tool and verb as they are called, each with the reason. */
+/** Options by tool and verb as they are called, each with the reason; written as help texts do: `-e, --editor`. */
 export const REFUSED_OPTIONS: Readonly<Record<string, Readonly<Record<string, string>>>> = {
+  'ostree commit': {
+    '-e, --editor': 'no editor is started; `--subject` and `--body-file` take the message',
+    '--selinux-policy': SELINUX,
+    '-P, --selinux-policy-from-base': SELINUX,
+    '--selinux-labeling-epoch': SELINUX,
+    '--tar-autocreate-parents': TAR,
+    '--tar-pathname-filter': TAR,
+    '--tree=tar=TARFILE': TAR,
+    '--gpg-sign': GPG,
+    '--gpg-homedir': GPG,
+  },
   'ostree show': {
     '--gpg-homedir': GPG,
     '--gpg-verify-remote': GPG,
@@ -44,7 +57,7 @@ export function isRefusedVerb(tool: string, name: string): boolean {
 
 /** Whether a verb of a tool has an option that is not built: `ostree commit`, `--gpg-sign`. */
 export function isRefusedOption(called: string, option: string): boolean {
-  return Object.hasOwn(REFUSED_OPTIONS[called] ?? {}, option);
+  return Object.keys(REFUSED_OPTIONS[called] ?? {}).some((names) => names.split(', ').includes(option));
 }
 
 /** The line that refuses a verb or an option; `what` is named as it is called, `ostree static-delta`. */

@@ -92,6 +92,10 @@ export const COMMIT_OPTIONS: readonly OptionSpec[] = [
   { flags: '--sign-type <name>', description: 'kind of signature; ed25519 is the only one', kind: 'text' },
   { flags: '--skip-if-unchanged', description: 'make no commit of a tree that the parent has already' },
   { flags: '--table-output', description: 'tell the checksum and what was written, a line each' },
-  { flags: '--fsync <policy>', description: 'false: do not wait until all is on the disk', kind: 'text' },
+  {
+    flags: '--fsync <policy>',
+    description: 'With false, do not wait until all is on the disk',
+    kind: 'text',
+  },
   { flags: '--disable-fsync', description: 'the same as --fsync=false' },
 ];

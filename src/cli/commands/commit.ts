@@ -87,7 +87,7 @@ async function run(context: Context): Promise<void> {
   requireKnownSignType(context);
 
   const transaction = Transaction.begin(repo, { fsync: fsyncOption(context) });
-  const progress = startProgress(context.stderr, 'committing');
+  const progress = startProgress(context.stderr, 'committing', context.program === 'ostree');
   let source: CommitSource | undefined;
   try {
     source = new CommitSource(
