@@ -25,9 +25,12 @@ export const VERBS: Readonly<Record<string, Load>> = {
   log: () => import('./commands/log.ts'),
   ls: () => import('./commands/ls.ts'),
   mkcomposefs: () => import('./commands/mkcomposefs.ts'),
+  mount: () => import('./commands/mount.ts'),
+  'mount.composefs': () => import('./commands/mount.ts'),
   'rev-parse': () => import('./commands/rev-parse.ts'),
   show: () => import('./commands/show.ts'),
   sign: () => import('./commands/sign.ts'),
+  umount: () => import('./commands/umount.ts'),
   verify: () => import('./commands/verify.ts'),
 };
 

@@ -224,9 +224,11 @@ async function examineObjects(
   const paths = tree.faults.length > 0 ? tree.pathsOfFaults() : new Map<string, ByteString[]>();
   for (const fault of tree.faults) {
     const { type, checksum, ...what } = fault;
+    const object = repo.objectPath(type, checksum);
     findings.damage.push({
-      object: repo.objectPath(type, checksum),
+      object,
       ...what,
+      fault: what.fault.replace(`${object}: `, ''),
       paths: paths.get(faultKey(fault)) ?? [],
     });
   }
