@@ -136,7 +136,11 @@ export class WorkerPool<Batch, Result> {
   }
 
   #start(): Member {
-    const worker = new Worker(new URL('./worker.js', import.meta.url), { workerData: this.#setup });
+    const worker = new Worker(new URL('./worker.js', import.meta.url), {
+      workerData: this.#setup,
+      // Descriptors that system calls opened are not Node's to follow: it would warn of each that is closed.
+      trackUnmanagedFds: false,
+    });
     const member: Member = { worker, tasks: [] };
     worker.on('message', (reply: WorkerReply) => {
       const task = member.tasks.shift();
