@@ -92,7 +92,7 @@ function mountOpenImage(fd: number, options: ComposefsMount, namespace: number |
 }
 
 function requireDigest(fd: number, expected: string): void {
-  if (!/^[0-9a-fA-F]{64}$/.test(expected)) throw systemCallError('digest', EINVAL);
+  if (!/^(?:[0-9a-fA-F]{2}){1,32}$/.test(expected)) throw systemCallError('digest', EINVAL);
   if (!answersForVerity(fd)) throw new SealtreeError('mismatch', 'Image has no fs-verity');
   let measured: ReturnType<typeof queryVerity>;
   try {

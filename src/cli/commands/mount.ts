@@ -38,7 +38,7 @@ function run({ args, options }: Context): void {
   const [image, mountPoint] = args;
   if (image === undefined) throw usageError('No source path specified');
   if (mountPoint === undefined) throw usageError('No mount path specified');
-  mountComposefs(mountFor(image, mountPoint, parseOptions(options.value('options') ?? byteString(''))));
+  mountComposefs(mountFor(image, mountPoint, parseOptions(options.value('options'))));
 }
 
 function mountFor(image: ByteString, mountPoint: ByteString, given: MountOptions): ComposefsMount {
@@ -61,8 +61,9 @@ function mountFor(image: ByteString, mountPoint: ByteString, given: MountOptions
   };
 }
 
-function parseOptions(text: ByteString): MountOptions {
+function parseOptions(text: ByteString | undefined): MountOptions {
   const parsed: MountOptions = {};
+  if (text === undefined) return parsed;
   for (const [key, value] of splitOptions(text)) {
     const named = VALUE_OPTIONS.find((name) => name === key);
     const flag = FLAG_OPTIONS.find((name) => name === key);
@@ -78,19 +79,17 @@ function parseOptions(text: ByteString): MountOptions {
 
 /** A backslash takes the meaning from the character behind it; in values it is then removed. */
 function splitOptions(text: ByteString): [key: string, value: ByteString | undefined][] {
-  if (text === '') return [];
   const words: string[] = [];
   let start = 0;
   for (let at = 0; at <= text.length; at++) {
-    if (text[at] === '\\') at++;
-    else if (text[at] === ',' || at === text.length) {
-      words.push(text.slice(start, at));
-      start = at + 1;
+    if (at < text.length && text[at] !== ',') {
+      if (text[at] === '\\') at++;
+      continue;
     }
+    words.push(text.slice(start, at));
+    start = at + 1;
   }
-  if (start <= text.length && words.length === 0) words.push(text.slice(start));
-  // A comma at the very end begins no option.
-  if (words.length > 1 && words.at(-1) === '') words.pop();
+  if (start < text.length) words.push(text.slice(start));
   return words.map((word) => {
     const equals = firstEquals(word);
     if (equals < 0) return [word, undefined];
