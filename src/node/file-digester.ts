@@ -10,14 +10,8 @@ import { DIGEST_SIZE } from '../core/hash.ts';
 import { type VerityOptions, type VerityParameters, verityParameters } from '../core/verity/descriptor.ts';
 import { digestOfLeaves } from '../core/verity/digest.ts';
 import { opensslHash } from './hash.ts';
-import type { FileStamp } from './stable-read.ts';
-import {
-  FAILED_FILE,
-  type VerityBatch,
-  type VerityFile,
-  type VerityResult,
-  type VeritySettings,
-} from './verity-job.ts';
+import { type FileStamp, packStamp, STAMP_LENGTH } from './stable-read.ts';
+import { FAILED_FILE, type VerityBatch, type VerityResult, type VeritySettings } from './verity-job.ts';
 import { type PoolOptions, WorkerPool } from './worker-pool.ts';
 
 export interface FileDigesterOptions<Target> {
@@ -29,6 +23,13 @@ export interface FileDigesterOptions<Target> {
   readonly settle: (target: Target, result: ByteString) => void;
   /** Words the failure of one file. */
   readonly refuse: (target: Target, error: unknown) => unknown;
+}
+
+interface AskedFile<Target> {
+  readonly target: Target;
+  readonly place: ByteString;
+  readonly stamp: FileStamp;
+  readonly content: boolean;
 }
 
 /** Files larger than this are cut into parts of this size, if blocks are not larger. */
@@ -43,8 +44,7 @@ export class FileDigester<Target> {
   readonly #parameters: VerityParameters;
   readonly #pool: WorkerPool<VerityBatch, VerityResult>;
   #running = 0;
-  #files: VerityFile[] = [];
-  #targets: Target[] = [];
+  #files: AskedFile<Target>[] = [];
   #weight = 0;
   #failure: { readonly error: unknown } | undefined;
   #submitted = false;
@@ -64,16 +64,13 @@ export class FileDigester<Target> {
    * @param stamp status by which the file was chosen; a file that no longer has it is refused
    * @param content whether to give the whole content instead, of a small file
    */
-  add(target: Target, place: ByteString, { size, ...status }: FileStamp, content = false): void {
-    const { mtimeSec, mtimeNsec, ctimeSec, ctimeNsec } = status;
-    const stamp = { size, mtimeSec, mtimeNsec, ctimeSec, ctimeNsec };
-    if (size > PART && this.#parameters.blockSize <= PART) {
+  add(target: Target, place: ByteString, stamp: FileStamp, content = false): void {
+    if (stamp.size > PART && this.#parameters.blockSize <= PART) {
       this.#addParts(target, place, stamp);
       return;
     }
-    this.#files.push({ place, stamp, content });
-    this.#targets.push(target);
-    this.#weight += size + FILE_WEIGHT;
+    this.#files.push({ target, place, stamp, content });
+    this.#weight += stamp.size + FILE_WEIGHT;
     if (this.#weight >= BATCH_WEIGHT) this.#submitFiles();
   }
 
@@ -108,18 +105,28 @@ export class FileDigester<Target> {
   }
 
   #submitFiles(): void {
-    if (this.#files.length === 0) return;
-    const targets = this.#targets;
-    this.#submit({ files: this.#files }, this.#weight, targets, (results) => {
+    const files = this.#files;
+    if (files.length === 0) return;
+    const stamps = new Float64Array(files.length * STAMP_LENGTH);
+    for (const [i, { stamp }] of files.entries()) packStamp(stamps, i, stamp);
+    const batch: VerityBatch = {
+      files: {
+        places: files.map(({ place }) => place),
+        stamps,
+        contents: Uint8Array.from(files, ({ content }) => (content ? 1 : 0)),
+      },
+    };
+    const targets = files.map(({ target }) => target);
+    this.#submit(batch, this.#weight, targets, (results) => {
       for (const [i, result] of results.entries()) this.#options.settle(targets[i] as Target, result);
     });
     this.#files = [];
-    this.#targets = [];
     this.#weight = 0;
   }
 
-  #addParts(target: Target, place: ByteString, stamp: FileStamp): void {
-    const { size } = stamp;
+  #addParts(target: Target, place: ByteString, { size, ...times }: FileStamp): void {
+    const { mtimeSec, mtimeNsec, ctimeSec, ctimeNsec } = times;
+    const stamp = { size, mtimeSec, mtimeNsec, ctimeSec, ctimeNsec };
     const { algorithm, blockSize } = this.#parameters;
     const leaves = new SharedArrayBuffer(Math.ceil(size / blockSize) * DIGEST_SIZE[algorithm]);
     let missing = Math.ceil(size / PART);

@@ -8,6 +8,30 @@ import { type FileStatus, statAt } from './syscalls.ts';
 /** By what a change shows. */
 export type FileStamp = Pick<FileStatus, 'size' | 'mtimeSec' | 'mtimeNsec' | 'ctimeSec' | 'ctimeNsec'>;
 
+/** Numbers of a packed stamp. */
+export const STAMP_LENGTH = 5;
+
+/** Puts a stamp into an array of packed ones, to be sent to a worker. */
+export function packStamp(target: Float64Array, index: number, stamp: FileStamp): void {
+  const at = index * STAMP_LENGTH;
+  target[at] = stamp.size;
+  target[at + 1] = stamp.mtimeSec;
+  target[at + 2] = stamp.mtimeNsec;
+  target[at + 3] = stamp.ctimeSec;
+  target[at + 4] = stamp.ctimeNsec;
+}
+
+export function unpackStamp(source: Float64Array, index: number): FileStamp {
+  const at = index * STAMP_LENGTH;
+  return {
+    size: source[at] as number,
+    mtimeSec: source[at + 1] as number,
+    mtimeNsec: source[at + 2] as number,
+    ctimeSec: source[at + 3] as number,
+    ctimeNsec: source[at + 4] as number,
+  };
+}
+
 /**
  * Reads a regular file once from end to end.
  *

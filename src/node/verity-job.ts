@@ -10,7 +10,14 @@ import { BlockHasher } from '../core/verity/merkle.ts';
 import { opensslHash } from './hash.ts';
 import { plainError } from './io-error.ts';
 import type { Perform } from './jobs.ts';
-import { checkUnchanged, type FileStamp, openStable, readRange, readStable } from './stable-read.ts';
+import {
+  checkUnchanged,
+  type FileStamp,
+  openStable,
+  readRange,
+  readStable,
+  unpackStamp,
+} from './stable-read.ts';
 
 export interface VeritySettings {
   readonly parameters: VerityParameters;
@@ -22,13 +29,15 @@ export interface VeritySettings {
 const PIECE = 1024 * 1024;
 
 /** Files to digest, or a part of one. */
-export type VerityBatch = { readonly files: readonly VerityFile[] } | { readonly part: VerityPart };
+export type VerityBatch = { readonly files: VerityFiles } | { readonly part: VerityPart };
 
-export interface VerityFile {
-  readonly place: ByteString;
-  readonly stamp: FileStamp;
-  /** Whether the content itself is wanted, instead of the digest. */
-  readonly content: boolean;
+/** Files by column, which is several times cheaper to send than an object for each. */
+export interface VerityFiles {
+  readonly places: readonly ByteString[];
+  /** Five numbers for each file, see `packStamp`. */
+  readonly stamps: Float64Array;
+  /** For each file 1 if the content itself is wanted, 0 for the digest. */
+  readonly contents: Uint8Array;
 }
 
 export interface VerityPart {
@@ -56,22 +65,24 @@ export function startJob({ parameters, follow }: VeritySettings): Perform {
       hashPart(batch.part);
       return [];
     }
-    return batch.files.map((file, index) => {
+    const { places, stamps, contents } = batch.files;
+    return places.map((place, index) => {
       try {
-        return file.content ? contentOf(file) : digestOf(file);
+        const stamp = unpackStamp(stamps, index);
+        return contents[index] === 1 ? contentOf(place, stamp) : digestOf(place, stamp);
       } catch (error) {
         throw aboutFile(index, error);
       }
     });
   };
 
-  function digestOf({ place, stamp }: VerityFile): ByteString {
+  function digestOf(place: ByteString, stamp: FileStamp): ByteString {
     verity.reset();
     readStable(place, stamp, buffer, (piece) => verity.update(piece), { follow });
     return byteString(hexOf(verity.digest()));
   }
 
-  function contentOf({ place, stamp }: VerityFile): ByteString {
+  function contentOf(place: ByteString, stamp: FileStamp): ByteString {
     let content = '';
     const add = (piece: Uint8Array) => {
       content += byteStringFrom(piece);

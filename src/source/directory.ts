@@ -4,7 +4,7 @@
  * @module
  */
 import { closeSync } from 'node:fs';
-import { type ByteString, displayByteString } from '../core/bytes/byte-string.ts';
+import { type ByteString, byteString, displayByteString } from '../core/bytes/byte-string.ts';
 import { type Inode, makeInode, type Xattr } from '../core/fs/file-tree.ts';
 import { isRegular, isSymlink } from '../core/fs/mode.ts';
 import { setXattr } from '../core/fs/xattr-account.ts';
@@ -34,8 +34,9 @@ const INLINE_LIMIT = 64;
 
 interface FoundFile {
   readonly inode: Inode;
-  /** For people. */
-  readonly path: ByteString;
+  /** The directory it is in, with the name it is found by; for people. */
+  readonly directory: ByteString;
+  readonly name: ByteString;
   /** For the kernel. */
   readonly place: ByteString;
   readonly stamp: FileStamp;
@@ -43,6 +44,7 @@ interface FoundFile {
 
 interface FoundDirectory {
   readonly inode: Inode;
+  /** For people. */
   readonly path: ByteString;
   readonly place: ByteString;
   readonly status: FileStatus;
@@ -61,7 +63,7 @@ export async function scanDirectory(path: ByteString, options: ScanOptions = {})
   const digester = new FileDigester<FoundFile>({
     pool,
     settle: ({ inode }, result) => setContent(inode, result),
-    refuse: (file, error) => ioError(`error computing digest: ${displayByteString(file.path)}`, error),
+    refuse: (file, error) => ioError(`error computing digest: ${displayByteString(pathOf(file))}`, error),
   });
   try {
     const root = await scanTree(path, walk, options, digester, files);
@@ -84,40 +86,39 @@ async function scanTree(
   files: FoundFile[],
 ): Promise<Inode> {
   const pending: FoundDirectory[] = [];
-  const found = (
-    at: ByteString,
-    place: ByteString,
-    status: FileStatus,
-    directory: number,
-    name: ByteString,
-  ) => {
-    const inode = accessing(at, () => makeFound(directory, name, place, status, options));
-    if (inode.children !== undefined) pending.push({ inode, path: at, place, status });
+  const take = (directory: ByteString, name: ByteString, place: ByteString, fd: number): Inode => {
+    const status = statAt(fd, name);
+    const inode = makeFound(fd, name, place, status, options);
+    if (inode.children !== undefined) pending.push({ inode, path: joinPath(directory, name), place, status });
     else if (isRegular(status.mode) && status.size > 0) {
-      const file = { inode, path: at, place, stamp: status };
+      const file = { inode, directory, name, place, stamp: status };
       if (options.digestStore !== undefined) files.push(file);
       digester.add(file, place, status, status.size <= INLINE_LIMIT);
     }
     return inode;
   };
-  const rootStatus = accessing(path, () => statAt(AT_FDCWD, path));
-  const root = found(path, path, rootStatus, AT_FDCWD, path);
-  for (let at = pending.pop(); at !== undefined; at = pending.pop()) {
-    const { inode, path: directoryPath, place, status } = at;
-    const directory = accessing(directoryPath, () =>
-      inode === root ? walk.openRoot(place) : walk.open(place, status),
+  const root = accessing(
+    () => path,
+    () => take(byteString(''), path, path, AT_FDCWD),
+  );
+  for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
+    const { inode, path, place, status } = next;
+    let name: ByteString | undefined;
+    accessing(
+      () => (name === undefined ? path : joinPath(path, name)),
+      () => {
+        const directory = inode === root ? walk.openRoot(place) : walk.open(place, status);
+        try {
+          for (const entry of readEntries(directory.fd)) {
+            if (options.skipDevices === true && (entry.type === DT_CHR || entry.type === DT_BLK)) continue;
+            name = entry.name;
+            inode.children?.set(name, take(path, name, placeOf(directory, name), directory.fd));
+          }
+        } finally {
+          closeSync(directory.fd);
+        }
+      },
     );
-    try {
-      for (const { name, type } of accessing(directoryPath, () => readEntries(directory.fd))) {
-        if (options.skipDevices === true && (type === DT_CHR || type === DT_BLK)) continue;
-        const entryPath = joinPath(directoryPath, name);
-        const entryStatus = accessing(entryPath, () => statAt(directory.fd, name));
-        const child = found(entryPath, placeOf(directory, name), entryStatus, directory.fd, name);
-        inode.children?.set(name, child);
-      }
-    } finally {
-      closeSync(directory.fd);
-    }
     await digester.turn();
   }
   return root;
@@ -167,15 +168,17 @@ function setContent(inode: Inode, result: ByteString): void {
 
 const isOutside = ({ inode }: FoundFile): boolean => inode.digest !== undefined;
 
-function storedFile({ inode, path, place, stamp }: FoundFile): StoredFile {
-  return { digest: inode.digest as string, path, place, stamp };
+const pathOf = ({ directory, name }: FoundFile): ByteString => joinPath(directory, name);
+
+function storedFile(file: FoundFile): StoredFile {
+  return { digest: file.inode.digest as string, path: pathOf(file), place: file.place, stamp: file.stamp };
 }
 
-/** Runs one step about `path`, whose failure mkcomposefs tells so. */
-function accessing<T>(path: ByteString, step: () => T): T {
+/** Runs one step, whose failure mkcomposefs tells with the path. */
+function accessing<T>(path: () => ByteString, step: () => T): T {
   try {
     return step();
   } catch (error) {
-    throw ioError(`error accessing ${displayByteString(path)}`, error);
+    throw ioError(`error accessing ${displayByteString(path())}`, error);
   }
 }

@@ -81,7 +81,10 @@ export class MerkleTree {
   readonly #blockSize: number;
   readonly #digestSize: number;
   readonly #onBlock: TreeBlockListener | undefined;
+  /** Kept for the next file: most files have one block, and making a level anew would cost as much as hashing it. */
   readonly #levels: Level[] = [];
+  /** How many levels this file has so far. */
+  #height = 0;
 
   constructor(hasher: BlockHasher, { algorithm, blockSize }: VerityParameters, onBlock?: TreeBlockListener) {
     this.#hasher = hasher;
@@ -108,7 +111,7 @@ export class MerkleTree {
   /** The root: all zeros without any data. Nothing can be added after it but by `reset`. */
   root(): Uint8Array {
     let root = new Uint8Array(this.#digestSize);
-    for (let i = 0; i < this.#levels.length; i++) {
+    for (let i = 0; i < this.#height; i++) {
       const level = this.#levels[i] as Level;
       if (level.done === 0 && level.used === this.#digestSize) {
         root = level.block.slice(0, this.#digestSize);
@@ -121,7 +124,7 @@ export class MerkleTree {
 
   /** Empties the tree for the next file. */
   reset(): void {
-    this.#levels.length = 0;
+    this.#height = 0;
   }
 
   /**
@@ -133,6 +136,11 @@ export class MerkleTree {
     if (level === undefined) {
       level = { block: new Uint8Array(this.#blockSize), used: 0, done: 0 };
       this.#levels[index] = level;
+    }
+    if (index === this.#height) {
+      level.used = 0;
+      level.done = 0;
+      this.#height++;
     }
     if (level.used === this.#blockSize) this.#pushUp(index);
     return level;
