@@ -4,6 +4,7 @@
  * @module
  */
 import { availableParallelism } from 'node:os';
+import { setImmediate } from 'node:timers/promises';
 import { type Transferable, Worker } from 'node:worker_threads';
 import { type ErrorCode, type ErrorDetail, SealtreeError } from '../core/errors.ts';
 import { JOBS, type JobName, type Perform } from './jobs.ts';
@@ -21,7 +22,7 @@ export type WorkerReply =
   | { readonly failure: { code: ErrorCode; message: string; detail: ErrorDetail } };
 
 export interface PoolOptions {
-  /** Most workers at once; as many as the process has processors by default, 0 for none. */
+  /** Most threads at once, with the calling one; as many as the process has processors by default. */
   readonly threads?: number | undefined;
   /** Work in bytes to be read below which no worker is started. */
   readonly threshold?: number | undefined;
@@ -50,7 +51,7 @@ interface Member {
  */
 export class WorkerPool<Batch, Result> {
   readonly #setup: WorkerSetup;
-  readonly #threads: number;
+  readonly #workers: number;
   readonly #threshold: number;
   readonly #queue: Task[] = [];
   readonly #members: Member[] = [];
@@ -62,7 +63,7 @@ export class WorkerPool<Batch, Result> {
   /** @param settings what the job needs once: any value that can be sent to a worker */
   constructor(job: JobName, settings: unknown, { threads, threshold = THRESHOLD }: PoolOptions = {}) {
     this.#setup = { job, settings };
-    this.#threads = threads ?? availableParallelism();
+    this.#workers = (threads ?? availableParallelism()) - 1;
     this.#threshold = threshold;
   }
 
@@ -79,13 +80,12 @@ export class WorkerPool<Batch, Result> {
     });
     // Whoever waits hears of a failure; that of a batch nobody waits for any more must not end the process.
     promise.catch(() => {});
-    if (this.#members.length > 0 || (this.#threads > 1 && this.#weight > this.#threshold)) this.#feed();
+    if (this.#workers > 0 && this.#weight > this.#threshold) this.#feed();
     return promise as Promise<Result>;
   }
 
-  /** Nothing more comes: works off what is queued, here if it is too little for workers. */
+  /** Nothing more comes: works off what is queued, on the calling thread too. Returns when all of it is begun. */
   async flush(): Promise<void> {
-    if (this.#members.length > 0) return;
     this.#perform ??= JOBS[this.#setup.job]().then(({ startJob }) => startJob(this.#setup.settings));
     const perform = await this.#perform;
     for (let task = this.#take(); task !== undefined; task = this.#take()) {
@@ -94,6 +94,8 @@ export class WorkerPool<Batch, Result> {
       } catch (error) {
         this.#fail(task, error);
       }
+      // Lets the workers' replies in, and so new work out to them.
+      if (this.#members.length > 0) await setImmediate();
     }
   }
 
@@ -107,7 +109,7 @@ export class WorkerPool<Batch, Result> {
   }
 
   #feed(): void {
-    const wanted = Math.min(this.#threads, this.#queue.length - this.#next + this.#members.length);
+    const wanted = Math.min(this.#workers, this.#queue.length - this.#next + this.#members.length);
     while (this.#members.length < wanted) this.#members.push(this.#start());
     for (let ahead = 0; ahead < BATCHES_AHEAD; ahead++) {
       for (const member of this.#members) {
