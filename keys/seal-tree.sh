@@ -65,15 +65,18 @@ add_to_initramfs() {
   for image in "$tree"/usr/lib/modules/*/initramfs.img; do
     [ -e "$image" ] || continue
     found=yes
+    # A copy, in case the file is a hard link that others have as well.
+    cp -p "$image" "$image.new"
     # Archives after the first begin at a multiple of four bytes.
-    truncate -s %4 "$image"
+    truncate -s %4 "$image.new"
     {
       archive_entry etc 040755 /dev/null
       archive_entry etc/ostree 040755 /dev/null
       archive_entry etc/ostree/initramfs-root-binding.key 0100644 "$public"
       archive_entry etc/ostree/prepare-root.conf 0100644 "$configuration"
       archive_entry 'TRAILER!!!' 0 /dev/null
-    } >>"$image"
+    } >>"$image.new"
+    mv "$image.new" "$image"
   done
   [ "$found" = yes ] || { echo "$tree: no usr/lib/modules/VERSION/initramfs.img" >&2; exit 1; }
 }
