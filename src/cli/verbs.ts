@@ -9,9 +9,9 @@ type Load = () => Promise<{ readonly verb: Verb }>;
  */
 export const VERBS: Readonly<Record<string, Load>> = {
   cat: () => import('./commands/cat.ts'),
-  'composefs-info': () => import('./commands/composefs-info.ts'),
   commit: () => import('./commands/commit.ts'),
   completion: () => import('./commands/completion.ts'),
+  'composefs-info': () => import('./commands/composefs-info.ts'),
   config: () => import('./commands/config.ts'),
   'fsverity digest': () => import('./commands/fsverity-digest.ts'),
   'fsverity enable': () => import('./commands/fsverity-enable.ts'),
@@ -25,8 +25,8 @@ export const VERBS: Readonly<Record<string, Load>> = {
   log: () => import('./commands/log.ts'),
   ls: () => import('./commands/ls.ts'),
   mkcomposefs: () => import('./commands/mkcomposefs.ts'),
-  mount: () => import('./commands/mount.ts'),
   'mount.composefs': () => import('./commands/mount.ts'),
+  mount: () => import('./commands/mount.ts'),
   'rev-parse': () => import('./commands/rev-parse.ts'),
   show: () => import('./commands/show.ts'),
   sign: () => import('./commands/sign.ts'),

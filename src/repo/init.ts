@@ -6,11 +6,11 @@
 import { mkdirSync, statSync } from 'node:fs';
 import { type ByteString, byteString, bytesOf, displayByteString } from '../core/bytes/byte-string.ts';
 import { prefixed } from '../core/errors.ts';
+import { validateCollectionId } from '../core/ostree/refs.ts';
 import { writeFileAtomically } from '../node/atomic-file.ts';
 import { fsPath } from '../node/fs-path.ts';
 import { ioError } from '../node/io-error.ts';
 import { checkUserXattrs } from './object-store.ts';
-import { validateCollectionId } from './refs.ts';
 import { formatRepoMode, type RepoMode } from './repo-mode.ts';
 
 /** In the order they are made; `objects` is last, for its existence means that the repository is complete. */

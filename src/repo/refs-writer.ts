@@ -17,11 +17,12 @@ import {
 import { type ByteString, byteString, displayByteString } from '../core/bytes/byte-string.ts';
 import { isChecksum } from '../core/bytes/hex.ts';
 import { malformed, SealtreeError } from '../core/errors.ts';
+import { parseRefspec } from '../core/ostree/refs.ts';
 import { fsPath, joinPath } from '../node/fs-path.ts';
 import { ioError, isErrno } from '../node/io-error.ts';
 import { AT_FDCWD, openAt, renameat2 } from '../node/syscalls.ts';
 import { writeFully } from './object-store.ts';
-import { listRefs, parseRefspec } from './refs.ts';
+import { listRefs } from './refs.ts';
 import type { Repo } from './repo.ts';
 
 const { O_WRONLY, O_CREAT, O_EXCL, O_RDONLY, O_DIRECTORY } = constants;

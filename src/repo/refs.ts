@@ -26,64 +26,19 @@ import {
 import { isChecksum } from '../core/bytes/hex.ts';
 import { malformed, prefixed, SealtreeError } from '../core/errors.ts';
 import { validateChecksum } from '../core/ostree/objects.ts';
+import {
+  formatRefspec,
+  isRefSegment,
+  parseRefspec,
+  type Refspec,
+  validateCollectionId,
+} from '../core/ostree/refs.ts';
 import { fsPath } from '../node/fs-path.ts';
 import { ioError } from '../node/io-error.ts';
 import type { Repo } from './repo.ts';
 
-/** One segment of a ref, a remote's name; letters and digits are those of Unicode. */
-const FRAGMENT = '[\\p{L}\\p{N}\\p{Mn}\\p{Pc}][-.\\p{L}\\p{N}\\p{Mn}\\p{Pc}]*';
-const REF = `(?:${FRAGMENT}/)*${FRAGMENT}`;
-const FRAGMENT_PATTERN = new RegExp(`^${FRAGMENT}\\n?$`, 'u');
-const REF_PATTERN = new RegExp(`^${REF}\\n?$`, 'u');
-/** A line end behind the ref does not count, as `$` has it in the real tool's expression. */
-const REFSPEC_PATTERN = new RegExp(`^(?:(${FRAGMENT}):)?(${REF})\\n?$`, 'u');
-
 /** Bytes of a ref file that are read; a checksum and a line end are 65. */
 const REF_LIMIT = 64 * 1024;
-
-/** `remote:ref`, or `ref` alone. */
-export interface Refspec {
-  readonly remote: ByteString | undefined;
-  readonly ref: ByteString;
-}
-
-/**
- * Splits a refspec.
- *
- * @throws SealtreeError `malformed`: `Invalid refspec X`
- */
-export function parseRefspec(refspec: ByteString): Refspec {
-  const match = REFSPEC_PATTERN.exec(decodeUtf8(refspec) ?? '');
-  if (match === null) throw malformed(`Invalid refspec ${displayByteString(refspec)}`);
-  const remoteLength = match[1] === undefined ? 0 : refspec.indexOf(':') + 1;
-  return {
-    remote: remoteLength === 0 ? undefined : byteString(refspec.slice(0, remoteLength - 1)),
-    ref: byteString(refspec.slice(remoteLength).replace(/\n$/, '')),
-  };
-}
-
-/** @throws SealtreeError `malformed` unless `ref` can name a ref */
-export function validateRef(ref: ByteString): void {
-  const text = decodeUtf8(ref);
-  if (text === undefined) throw malformed('Invalid ref name: not valid UTF-8');
-  if (!REF_PATTERN.test(text)) throw malformed(`Invalid ref name ${displayByteString(ref)}`);
-}
-
-/** Whether `name` can name a remote or one segment of a ref. */
-export function isRefFragment(name: ByteString): boolean {
-  return FRAGMENT_PATTERN.test(decodeUtf8(name) ?? '');
-}
-
-/** @throws SealtreeError `malformed` unless `name` can name a remote */
-export function validateRemoteName(name: ByteString): void {
-  if (!isRefFragment(name)) throw malformed(`Invalid remote name ${displayByteString(name)}`);
-}
-
-/** @throws SealtreeError `malformed` unless `id` is a reverse DNS name of two elements or more */
-export function validateCollectionId(id: ByteString): void {
-  if (id.length > 255 || !/^[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)+$/.test(id))
-    throw malformed(`Invalid collection ID ${displayByteString(id)}`);
-}
 
 /**
  * The commit that a revision stands for: a checksum, the unique beginning of one of a commit that is here, a ref or
@@ -207,8 +162,8 @@ export function findCollectionRef(repo: Repo, collection: ByteString, ref: ByteS
   return found?.checksum ?? (repo.parent && findCollectionRef(repo.parent, collection, ref));
 }
 
-function notFound({ remote, ref }: Refspec): SealtreeError {
-  const shown = displayByteString(byteString(remote === undefined ? ref : `${remote}:${ref}`));
+function notFound(refspec: Refspec): SealtreeError {
+  const shown = displayByteString(formatRefspec(refspec));
   return new SealtreeError('missing', `Refspec '${shown}' not found`, { refspec: shown });
 }
 
@@ -300,10 +255,7 @@ function listBelow(
     throw ioError(`fstatat(${displayByteString(byteString(`${folder}/${ref}`))})`, error);
   }
   if (!isDirectory) {
-    refs.set(
-      byteString((remote === undefined ? '' : `${remote}:`) + ref),
-      readListed(repo, `${folder}/${ref}`),
-    );
+    refs.set(formatRefspec({ remote, ref }), readListed(repo, `${folder}/${ref}`));
   } else {
     enumerate(repo, { folder, below: `${ref}/`, keep: label + (keepPrefix ? `${ref}/` : ''), aliases }, refs);
   }
@@ -313,7 +265,7 @@ function listBelow(
 function parsePrefix(prefix: ByteString): Refspec {
   const match = /^(.*):\.?$/s.exec(prefix);
   const remote = byteString(match?.[1] ?? '');
-  return match !== null && isRefFragment(remote) ? { remote, ref: byteString('.') } : parseRefspec(prefix);
+  return match !== null && isRefSegment(remote) ? { remote, ref: byteString('.') } : parseRefspec(prefix);
 }
 
 interface Enumeration {
@@ -336,7 +288,7 @@ function enumerate(
   for (let path = waiting.pop(); path !== undefined; path = waiting.pop()) {
     for (const entry of entriesIn(repo, `${folder}/${below}${path}`)) {
       const name = byteString(entry.name);
-      if (!isRefFragment(name)) continue;
+      if (!isRefSegment(name)) continue;
       const file = `${folder}/${below}${path}${name}`;
       const ref = byteString(`${keep}${path}${name}`);
       if (entry.isDirectory()) waiting.push(`${path}${name}/`);

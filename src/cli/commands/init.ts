@@ -1,7 +1,7 @@
 /** `sealtree init`: makes an empty repository, as ostree-init(1). @module */
 import { byteString } from '../../core/bytes/byte-string.ts';
+import { validateCollectionId } from '../../core/ostree/refs.ts';
 import { initRepository } from '../../repo/init.ts';
-import { validateCollectionId } from '../../repo/refs.ts';
 import { Repo } from '../../repo/repo.ts';
 import { parseRepoMode } from '../../repo/repo-mode.ts';
 import { absolutePath, openRepository } from '../repository.ts';
