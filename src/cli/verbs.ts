@@ -13,6 +13,7 @@ export const VERBS: Readonly<Record<string, Load>> = {
   completion: () => import('./commands/completion.ts'),
   'composefs-info': () => import('./commands/composefs-info.ts'),
   config: () => import('./commands/config.ts'),
+  fsck: () => import('./commands/fsck.ts'),
   'fsverity digest': () => import('./commands/fsverity-digest.ts'),
   'fsverity enable': () => import('./commands/fsverity-enable.ts'),
   'fsverity measure': () => import('./commands/fsverity-measure.ts'),

@@ -41,16 +41,16 @@ const idle: Inflater[] = [];
  *
  * @param input the compressed bytes; each piece is used up before the next is asked for
  * @returns pieces of the content, each valid until the next is asked for; the generator returns how many bytes of
- *   the input lie behind the end of the deflate stream, as far as they were read
+ *   the input the deflate stream has, of which no more is read than the piece in which it ends
  * @throws SealtreeError `malformed`: `Invalid compressed data`, or `Need more input` if the end is missing
  */
 export function* inflateRaw(input: Iterable<Uint8Array>): Generator<Uint8Array, number> {
   const inflater = idle.pop() ?? makeInflater();
   let clean = false;
   try {
-    const trailing = yield* run(inflater, input);
+    const length = yield* run(inflater, input);
     clean = true;
-    return trailing;
+    return length;
   } finally {
     if (clean) {
       inflater.stream.reset();
@@ -63,6 +63,7 @@ export function* inflateRaw(input: Iterable<Uint8Array>): Generator<Uint8Array, 
 
 function* run(inflater: Inflater, input: Iterable<Uint8Array>): Generator<Uint8Array, number> {
   const { handle, state, output } = inflater;
+  let length = 0;
   for (const piece of input) {
     let at = 0;
     for (;;) {
@@ -72,16 +73,17 @@ function* run(inflater: Inflater, input: Iterable<Uint8Array>): Generator<Uint8A
       const left = state[1] as number;
       at = piece.length - left;
       if (room < output.length) yield output.subarray(0, output.length - room);
-      if (room > 0 && left > 0) return left;
+      if (room > 0 && left > 0) return length + at;
       if (room > 0) break;
     }
+    length += piece.length;
   }
   // Only a stream that has ended is content with "finish" and no more input.
   handle.writeSync(constants.Z_FINISH, null, 0, 0, output, 0, output.length);
   if (inflater.failed) throw malformed('Need more input');
   const room = state[0] as number;
   if (room < output.length) yield output.subarray(0, output.length - room);
-  return 0;
+  return length;
 }
 
 function makeInflater(): Inflater {

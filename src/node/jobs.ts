@@ -13,11 +13,12 @@ export interface JobModule {
   startJob(settings: any): Perform;
 }
 
-export type JobName = 'commit' | 'digest-store' | 'examine' | 'verity';
+export type JobName = 'commit' | 'digest-store' | 'examine' | 'fsck' | 'verity';
 
 export const JOBS: Readonly<Record<JobName, () => Promise<JobModule>>> = {
   commit: () => import('../source/commit-job.ts'),
   'digest-store': () => import('../image/digest-store-job.ts'),
   examine: () => import('../repo/examine-job.ts'),
+  fsck: () => import('../repo/fsck-job.ts'),
   verity: () => import('./verity-job.ts'),
 };

@@ -1,6 +1,6 @@
 /**
- * The order in which ostree writes the keys of a dictionary that went through a GVariantDict: that of the slots of
- * GLib's hash table. It is part of a commit's bytes, hence of its checksum.
+ * The order of the slots of GLib's hash table. A dictionary that went through a GVariantDict is written in it, so it
+ * is part of a commit's bytes, hence of its checksum; and ostree goes through refs and objects in it.
  * Defined by GLib's implementation alone (string hash, open addressing with triangular probing, growth by 4/3);
  * the same in every release tried.
  * @module
@@ -35,14 +35,31 @@ interface Table<T> {
  * @param entries `[key, …]` in order of insertion
  */
 export function inDictOrder<T extends readonly [ByteString, ...unknown[]]>(entries: Iterable<T>): T[] {
+  return inTableOrder(entries, stringHash);
+}
+
+/**
+ * As {@link inDictOrder}, for a table with its own hash function.
+ *
+ * @param hashOf an entry's hash, of 32 bits; entries of the same key have the same
+ */
+export function inTableOrder<T extends readonly [ByteString, ...unknown[]]>(
+  entries: Iterable<T>,
+  hashOf: (key: ByteString, entry: T) => number,
+): T[] {
   const table: Table<T> = { shift: MIN_SHIFT, slots: new Array(1 << MIN_SHIFT).fill(undefined), count: 0 };
-  for (const entry of entries) insert(table, entry);
+  for (const entry of entries) insert(table, entry, hashOf(entry[0], entry) >>> 0);
   return table.slots.filter((node) => node !== undefined).map((node) => node.entry);
 }
 
-function insert<T extends readonly [ByteString, ...unknown[]]>(table: Table<T>, entry: T): void {
+function insert<T extends readonly [ByteString, ...unknown[]]>(
+  table: Table<T>,
+  entry: T,
+  fullHash: number,
+): void {
   const [key] = entry;
-  const hash = stringHash(key);
+  // 0 and 1 stand for empty and removed slots.
+  const hash = Math.max(fullHash, 2);
   const mask = table.slots.length - 1;
   let at = firstSlot(table.shift, hash);
   for (let step = 1; ; step++) {
@@ -88,10 +105,9 @@ function firstSlot(shift: number, hash: number): number {
   return (Math.imul(hash, 11) >>> 0) % (PRIMES[shift] as number);
 }
 
-/** GLib's string hash: bytes are signed, 0 and 1 stand for empty and removed slots. */
-function stringHash(text: ByteString): number {
+/** GLib's string hash; bytes are signed. */
+export function stringHash(text: ByteString): number {
   let hash = 5381;
   for (let i = 0; i < text.length; i++) hash = (Math.imul(hash, 33) + ((text.charCodeAt(i) << 24) >> 24)) | 0;
-  hash >>>= 0;
-  return Math.max(hash, 2);
+  return hash >>> 0;
 }

@@ -18,9 +18,12 @@ const FIRST_READ = 4096;
 export function readArchiveFile(repo: Repo, checksum: string): FileObject | undefined {
   const opened = openArchiveFile(repo, checksum);
   if (opened === undefined) return undefined;
-  const { descriptor, ...parsed } = opened;
-  closeSync(descriptor);
-  const { header, size } = parsed;
+  closeSync(opened.descriptor);
+  const { header } = opened;
+  const size = Number(opened.size);
+  if (!Number.isSafeInteger(size)) {
+    throw malformed(`${repo.objectPath('file', checksum)}: header says ${opened.size} bytes of content`);
+  }
   return {
     header,
     size,
@@ -45,15 +48,23 @@ export function readArchiveFile(repo: Repo, checksum: string): FileObject | unde
 export interface OpenArchiveFile {
   readonly descriptor: number;
   readonly header: FileObject['header'];
-  /** What the header says, which no checksum covers. */
-  readonly size: number;
+  /** Bytes of content as the header says, which no checksum covers. Unsigned, 64 bits. */
+  readonly size: bigint;
   readonly start: number;
   readonly fileSize: number;
 }
 
-/** Opens an object and reads its header; the caller closes the descriptor. Undefined if there is none. */
-export function openArchiveFile(repo: Repo, checksum: string): OpenArchiveFile | undefined {
-  const name = repo.objectPath('file', checksum);
+/**
+ * Opens an object and reads its header; the caller closes the descriptor.
+ *
+ * @param name of the object in messages; its path by default
+ * @returns undefined if this repository has no such object
+ */
+export function openArchiveFile(
+  repo: Repo,
+  checksum: string,
+  name: string = repo.objectPath('file', checksum),
+): OpenArchiveFile | undefined {
   let descriptor: number;
   try {
     descriptor = openRegularFile(repo.objectFile('file', checksum), name);
@@ -65,15 +76,14 @@ export function openArchiveFile(repo: Repo, checksum: string): OpenArchiveFile |
     const fileSize = fstatSync(descriptor).size;
     const data = readHeader(descriptor, fileSize, name);
     const { header, size, length } = decodeArchiveHeader(data, name);
-    if (size > Number.MAX_SAFE_INTEGER) throw malformed(`${name}: header says ${size} bytes of content`);
-    return { descriptor, header, size: Number(size), start: length, fileSize };
+    return { descriptor, header, size, start: length, fileSize };
   } catch (error) {
     closeSync(descriptor);
     throw error;
   }
 }
 
-/** The compressed bytes inflated, as they are; the generator returns how many bytes follow the stream. */
+/** The compressed bytes inflated, as they are; the generator returns how many bytes there were of them. */
 export function inflatedContent(file: OpenArchiveFile): Generator<Uint8Array, number> {
   return inflateRaw(readPieces(file.descriptor, file.start, file.fileSize));
 }
