@@ -24,14 +24,15 @@ export function optionOf(spec: OptionSpec): Option {
     short,
     long,
     takes: bracket === undefined ? 'nothing' : bracket === '<' ? 'value' : 'optional value',
-    placeholder: /^[a-z -]+$/.test(placeholder) ? placeholder.toUpperCase() : placeholder,
+    placeholder: /^[a-z0-9 -]+$/.test(placeholder) ? placeholder.toUpperCase() : placeholder,
     description: capitalized(spec.description),
     spec,
   };
 }
 
-/** With an upper case first letter. */
+/** With an upper case first letter, unless it begins with a name such as fs-verity. */
 export function capitalized(text: string): string {
+  if (!/^[a-z]+\b(?!-)/.test(text)) return text;
   return `${text.slice(0, 1).toUpperCase()}${text.slice(1)}`;
 }
 
