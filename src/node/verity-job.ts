@@ -1,7 +1,7 @@
 /** The job that digests files: fs-verity digests, contents of small files, block hashes of parts of large ones. @module */
+import { hash } from 'node:crypto';
 import { closeSync } from 'node:fs';
 import { type ByteString, byteString, byteStringFrom } from '../core/bytes/byte-string.ts';
-import { hexOf } from '../core/bytes/hex.ts';
 import { SealtreeError } from '../core/errors.ts';
 import { DIGEST_SIZE } from '../core/hash.ts';
 import type { VerityParameters } from '../core/verity/descriptor.ts';
@@ -79,7 +79,7 @@ export function startJob({ parameters, follow }: VeritySettings): Perform {
   function digestOf(place: ByteString, stamp: FileStamp): ByteString {
     verity.reset();
     readStable(place, stamp, buffer, (piece) => verity.update(piece), { follow });
-    return byteString(hexOf(verity.digest()));
+    return byteString(hash(parameters.algorithm, verity.descriptor(), 'hex'));
   }
 
   function contentOf(place: ByteString, stamp: FileStamp): ByteString {

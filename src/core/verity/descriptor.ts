@@ -57,23 +57,24 @@ export function verityParameters(options: VerityOptions = {}): VerityParameters 
  *
  * @param dataSize bytes of file data
  * @param rootHash root of the Merkle tree, 32 bytes for sha256 and 64 for sha512; all zeros for an empty file
- * @returns 256 bytes
+ * @param out 256 bytes to write to, which held zeros or a descriptor with the same parameters before
+ * @returns `out`
  * @throws SealtreeError `malformed` if `rootHash` has not the length of its algorithm
  */
 export function encodeDescriptor(
   { algorithm, blockSize, salt }: VerityParameters,
   dataSize: number,
   rootHash: Uint8Array,
+  out: Uint8Array = new Uint8Array(DESCRIPTOR_SIZE),
 ): Uint8Array {
   if (rootHash.length !== DIGEST_SIZE[algorithm]) {
     throw malformed(`${algorithm} root hash has ${rootHash.length} bytes, not ${DIGEST_SIZE[algorithm]}`);
   }
-  const out = new Uint8Array(DESCRIPTOR_SIZE);
   out[0] = 1; // version
   out[1] = HASH_ALGORITHM_NUMBER[algorithm];
   out[2] = Math.log2(blockSize);
   out[3] = salt.length;
-  new DataView(out.buffer).setBigUint64(8, BigInt(dataSize), true);
+  for (let i = 0, rest = dataSize; i < 8; i++, rest = Math.floor(rest / 256)) out[8 + i] = rest % 256;
   out.set(rootHash, 16);
   out.set(salt, 80);
   return out;

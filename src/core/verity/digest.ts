@@ -5,6 +5,7 @@
  */
 import { DIGEST_SIZE, type Hash } from '../hash.ts';
 import {
+  DESCRIPTOR_SIZE,
   encodeDescriptor,
   type VerityOptions,
   type VerityParameters,
@@ -27,6 +28,8 @@ export class VerityHash {
   /** The start of a block whose rest has not come yet. */
   readonly #pending: Uint8Array;
   readonly #leaves: Uint8Array;
+  readonly #singleRoot: Uint8Array;
+  readonly #descriptor = new Uint8Array(DESCRIPTOR_SIZE);
   #pendingSize = 0;
   #size = 0;
 
@@ -38,6 +41,7 @@ export class VerityHash {
     this.#tree = new MerkleTree(this.#blocks, this.#parameters, onBlock);
     this.#pending = new Uint8Array(blockSize);
     this.#leaves = new Uint8Array(BATCH * DIGEST_SIZE[algorithm]);
+    this.#singleRoot = new Uint8Array(DIGEST_SIZE[algorithm]);
   }
 
   update(data: Uint8Array): void {
@@ -64,15 +68,12 @@ export class VerityHash {
 
   /** The digest, 32 or 64 bytes. An empty file has a root of zeros, as the kernel has it. */
   digest(): Uint8Array {
-    return this.#hash.digest(this.#parameters.algorithm, this.descriptor());
+    return this.#hash.digest(this.#parameters.algorithm, this.#encode(this.#descriptor));
   }
 
   /** The descriptor that is hashed into the digest, 256 bytes. */
   descriptor(): Uint8Array {
-    if (this.#pendingSize > 0) this.#addBlocks(this.#pending.fill(0, this.#pendingSize));
-    const descriptor = encodeDescriptor(this.#parameters, this.#size, this.#tree.root());
-    this.reset();
-    return descriptor;
+    return this.#encode(new Uint8Array(DESCRIPTOR_SIZE));
   }
 
   /** Forgets what came so far. */
@@ -80,6 +81,25 @@ export class VerityHash {
     this.#tree.reset();
     this.#pendingSize = 0;
     this.#size = 0;
+  }
+
+  #encode(out: Uint8Array): Uint8Array {
+    const size = this.#size;
+    encodeDescriptor(this.#parameters, size, this.#root(), out);
+    this.reset();
+    return out;
+  }
+
+  #root(): Uint8Array {
+    const pending = this.#pendingSize;
+    if (pending > 0) this.#pending.fill(0, pending);
+    if (pending > 0 && pending === this.#size) {
+      // Most files have less than a block, whose hash is the root: no tree is needed.
+      this.#blocks.hashInto(this.#pending, this.#singleRoot, 0);
+      return this.#singleRoot;
+    }
+    if (pending > 0) this.#addBlocks(this.#pending);
+    return this.#tree.root();
   }
 
   #addBlocks(data: Uint8Array): void {
