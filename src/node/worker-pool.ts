@@ -6,7 +6,7 @@
 import { availableParallelism } from 'node:os';
 import { setImmediate } from 'node:timers/promises';
 import { type Transferable, Worker } from 'node:worker_threads';
-import { type ErrorCode, type ErrorDetail, SealtreeError } from '../core/errors.ts';
+import { type ErrorCode, type ErrorDetail, prefixed, SealtreeError } from '../core/errors.ts';
 import { JOBS, type JobName, type Perform } from './jobs.ts';
 
 /** What travels to a worker and back. */
@@ -26,6 +26,8 @@ export interface PoolOptions {
   readonly threads?: number | undefined;
   /** Work in bytes to be read below which no worker is started. */
   readonly threshold?: number | undefined;
+  /** The program of a worker, src/node/worker.ts as it was built; beside this one by default. */
+  readonly worker?: URL | undefined;
 }
 
 const THRESHOLD = 32 * 1024 * 1024;
@@ -53,6 +55,7 @@ export class WorkerPool<Batch, Result> {
   readonly #setup: WorkerSetup;
   readonly #workers: number;
   readonly #threshold: number;
+  readonly #program: URL;
   readonly #queue: Task[] = [];
   readonly #members: Member[] = [];
   #next = 0;
@@ -61,10 +64,11 @@ export class WorkerPool<Batch, Result> {
   #perform: Promise<Perform> | undefined;
 
   /** @param settings what the job needs once: any value that can be sent to a worker */
-  constructor(job: JobName, settings: unknown, { threads, threshold = THRESHOLD }: PoolOptions = {}) {
+  constructor(job: JobName, settings: unknown, { threads, threshold, worker }: PoolOptions = {}) {
     this.#setup = { job, settings };
     this.#workers = (threads ?? availableParallelism()) - 1;
-    this.#threshold = threshold;
+    this.#threshold = threshold ?? THRESHOLD;
+    this.#program = worker ?? new URL('./worker.js', import.meta.url);
   }
 
   /**
@@ -138,7 +142,7 @@ export class WorkerPool<Batch, Result> {
   }
 
   #start(): Member {
-    const worker = new Worker(new URL('./worker.js', import.meta.url), {
+    const worker = new Worker(this.#program, {
       workerData: this.#setup,
       // Descriptors that system calls opened are not Node's to follow: it would warn of each that is closed.
       trackUnmanagedFds: false,
@@ -153,7 +157,8 @@ export class WorkerPool<Batch, Result> {
       }
       this.#feed();
     });
-    worker.on('error', (error) => {
+    worker.on('error', (cause) => {
+      const error = prefixed('a worker failed', cause);
       for (const task of member.tasks.splice(0)) this.#fail(task, error);
     });
     worker.on('exit', () => {
