@@ -16,8 +16,9 @@ import { opensslHash } from '../node/hash.ts';
 import { ioError } from '../node/io-error.ts';
 import type { Perform } from '../node/jobs.ts';
 import { LibzDeflate } from '../node/libz.ts';
-import { AT_FDCWD, type FileStatus, openAt, readLinkAt, readXattrs, statAt } from '../node/syscalls.ts';
+import { AT_FDCWD, type FileStatus, openAt, readLinkAt, statAt } from '../node/syscalls.ts';
 import { BUFFER_LIMIT, storeBuffered, type WrittenContent, writeContent } from '../repo/content-writer.ts';
+import { readFileXattrs } from '../repo/file-xattrs.ts';
 import { type ObjectStore, ObjectWriter } from '../repo/object-store.ts';
 import { Repo } from '../repo/repo.ts';
 import { type ModeChange, type Modifier, modified } from './modifier.ts';
@@ -148,7 +149,7 @@ class ObjectMaker {
     try {
       status = statAt(directory, name);
       target = readLinkAt(directory, name);
-      xattrs = skipXattrs ? [] : readXattrs(byteString(`/proc/self/fd/${directory}/${name}`));
+      xattrs = skipXattrs ? [] : readFileXattrs(byteString(`/proc/self/fd/${directory}/${name}`));
     } catch (error) {
       throw ioError(`readlinkat(${displayByteString(name)})`, error);
     }
@@ -172,7 +173,7 @@ class ObjectMaker {
     try {
       const status = statAt(fd, byteString(''));
       if (!isRegular(status.mode)) throw changed(name, 'it is no regular file any more');
-      const xattrs = this.#settings.modifier.skipXattrs ? [] : readXattrs(fd);
+      const xattrs = this.#settings.modifier.skipXattrs ? [] : readFileXattrs(fd);
       const header = { ...this.#ownership(status, change), rdev: 0, symlinkTarget: byteString(''), xattrs };
       if (status.size <= BUFFER_LIMIT) {
         const head = this.#encodedHeader(header);

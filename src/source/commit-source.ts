@@ -26,8 +26,9 @@ import {
   readEntries,
 } from '../node/directory.ts';
 import { ioError } from '../node/io-error.ts';
-import { type FileStatus, readXattrs, statAt } from '../node/syscalls.ts';
+import { type FileStatus, statAt } from '../node/syscalls.ts';
 import { WorkerPool } from '../node/worker-pool.ts';
+import { readFileXattrs } from '../repo/file-xattrs.ts';
 import {
   ensureDirectory,
   type MutableTree,
@@ -239,7 +240,7 @@ export class CommitSource {
     const change = rules.isEmpty ? undefined : rules.takeModeChange(path);
     const children: { name: ByteString; status: FileStatus; target: Directory }[] = [];
     if (!rules.isEmpty && rules.takeSkip(path)) return children;
-    const xattrs = modifier.skipXattrs ? [] : readXattrs(directory.fd);
+    const xattrs = modifier.skipXattrs ? [] : readFileXattrs(directory.fd);
     tree.dirmeta = this.#writeDirmeta({ ...modified(modifier, status, change), xattrs });
 
     const files: FileCollector = new FileCollector(directory, status, tree);

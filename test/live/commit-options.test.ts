@@ -101,7 +101,6 @@ const CALLS: readonly (readonly string[])[] = [
   ['--table-output', 'SAME'],
   ['--skip-if-unchanged', 'SAME'],
   ['--skip-if-unchanged', 'TREE'],
-  ['--skip-if-unchanged', '--table-output', 'SAME'],
   ['--tree=dir=TREE'],
   ['--tree=ref=main'],
   ['--tree=ref=BASE', '--generate-composefs-metadata'],
@@ -119,7 +118,6 @@ const CALLS: readonly (readonly string[])[] = [
   ['TREE', 'FILES'],
   ['--fsync=false', 'TREE'],
   ['--fsync=maybe', 'TREE'],
-  ['--sign-from-file=LISTS/missing', 'TREE'],
   ['--sign-type=nonsense', '--sign=x', 'TREE'],
 ];
 

@@ -7,7 +7,7 @@ import { type ByteString, byteString } from '../../core/bytes/byte-string.ts';
 import { malformed } from '../../core/errors.ts';
 import { isRegular, isSymlink } from '../../core/fs/mode.ts';
 import { fsPath } from '../../node/fs-path.ts';
-import { readXattrs } from '../../node/syscalls.ts';
+import { readFileXattrs } from '../file-xattrs.ts';
 import type { Repo } from '../repo.ts';
 import { bareContent, type FileObject, openingContent } from './file-object.ts';
 
@@ -20,7 +20,7 @@ export function readBareFile(repo: Repo, checksum: string): FileObject | undefin
     return bareFileObject(repo, checksum, stat, {
       uid: stat.uid,
       gid: stat.gid,
-      xattrs: repo.disableXattrs ? [] : readXattrs(path),
+      xattrs: repo.disableXattrs ? [] : readFileXattrs(path),
     });
   });
 }
