@@ -1,9 +1,11 @@
 /** `ostree sign`: adds Ed25519 signatures to a commit, or verifies those that it has. @module */
-import type { ByteString } from '../../core/bytes/byte-string.ts';
+import { statSync } from 'node:fs';
+import { type ByteString, displayByteString } from '../../core/bytes/byte-string.ts';
 import { SealtreeError } from '../../core/errors.ts';
 import { distinct, loadKeysFile, loadTrustedKeys } from '../../core/sign/key-sources.ts';
 import { type PublicKey, parsePublicKey } from '../../core/sign/keys.ts';
 import { findSigner } from '../../core/verify/signature.ts';
+import { fsPath } from '../../node/fs-path.ts';
 import { opensslHash } from '../../node/hash.ts';
 import { type Secret, secretFromBase64, withEachSecret } from '../../node/secret.ts';
 import { nodeSystem } from '../../node/system.ts';
@@ -93,9 +95,19 @@ function sign(
     }
   }
   const file = options.value('keys-file');
-  if (file !== undefined) withEachSecret(file, use);
+  if (file !== undefined) {
+    requireRegularFile(file);
+    withEachSecret(file, use);
+  }
   for (const descriptor of descriptors) withEachSecret(descriptor, use);
   addSignatures(repo, commit, signatures);
+}
+
+/** What the real tool says of anything else, also of nothing. */
+function requireRegularFile(path: ByteString): void {
+  const shown = displayByteString(path);
+  if (statSync(fsPath(path), { throwIfNoEntry: false })?.isFile() !== true)
+    throw new SealtreeError('missing', `File object '${shown}' is not a regular file`, { path: shown });
 }
 
 /** @returns the line that says which key it was */
