@@ -127,29 +127,26 @@ class ObjectMaker {
     for (const { checksum, header } of requests) {
       const object = this.#repo.file(checksum);
       if (header === undefined) {
-        const verity = this.#digest(object.content(), object.size);
-        made.push({
-          checksum,
-          header: object.header,
-          size: object.size,
-          verity,
-          written: false,
-          archivedSize: 0,
-        });
+        const { header: unchanged, size } = object;
+        const verity = this.#settings.verity ? this.#digest(object.content(), size) : undefined;
+        made.push({ checksum, header: unchanged, size, verity, written: false, archivedSize: 0 });
+      } else if (object.size <= BUFFER_LIMIT) {
+        made.push(this.#makeGathered(header, object.size, object.content()));
       } else made.push(await this.#makeStreamed(header, object.size, object.content()));
     }
     return made;
   }
 
   #makeSymlink(directory: number, name: ByteString, change: ModeChange | undefined): MadeObject {
-    const { skipXattrs } = this.#settings.modifier;
     let status: FileStatus;
     let target: ByteString;
     let xattrs: Xattr[];
     try {
       status = statAt(directory, name);
       target = readLinkAt(directory, name);
-      xattrs = skipXattrs ? [] : readFileXattrs(byteString(`/proc/self/fd/${directory}/${name}`));
+      xattrs = this.#settings.modifier.skipXattrs
+        ? []
+        : readFileXattrs(byteString(`/proc/self/fd/${directory}/${name}`));
     } catch (error) {
       throw ioError(`readlinkat(${displayByteString(name)})`, error);
     }
@@ -189,6 +186,17 @@ class ObjectMaker {
     } finally {
       if (!streaming) closeSync(fd);
     }
+  }
+
+  #makeGathered(header: FileHeader, size: number, content: Iterable<Uint8Array>): MadeObject {
+    const head = this.#encodedHeader(header);
+    this.#reserveBuffer(head.length + size);
+    let at = head.length;
+    for (const piece of content) {
+      this.#buffer.set(piece, at);
+      at += piece.length;
+    }
+    return this.#finishBuffered(header, head, size);
   }
 
   /** The content follows the header in the buffer, so that both are hashed with one call. */
@@ -246,7 +254,7 @@ class ObjectMaker {
   }
 
   #encodedHeader(header: FileHeader): Uint8Array {
-    if (header.xattrs.length > 0) return encodeFileHeader(header);
+    if (header.xattrs.length > 0 || isSymlink(header.mode)) return encodeFileHeader(header);
     const key = `${header.uid} ${header.gid} ${header.mode}`;
     let encoded = this.#headers.get(key);
     if (encoded === undefined) {

@@ -136,6 +136,7 @@ export class CommitSource {
    */
   async addDirectory(path: ByteString): Promise<void> {
     const walk = new DirectoryWalk();
+    this.#forgetSizes();
     try {
       const root = opened(path, () => walk.openRoot(path));
       const pending: { name: ByteString; status: FileStatus; place: ByteString; target: Directory }[] = [];
@@ -170,6 +171,7 @@ export class CommitSource {
       overlayTree(this.tree, rootDirtree, rootDirmeta, this.#repo);
       return;
     }
+    this.#forgetSizes();
     const pending = [
       { dirtree: rootDirtree, dirmeta: rootDirmeta, target: { path: byteString('/'), tree: this.tree } },
     ];
@@ -373,6 +375,11 @@ export class CommitSource {
     weight: number,
   ): Promise<void> {
     return this.#run({ objects }, weight, (made) => this.#place(made, [{ tree, names }]));
+  }
+
+  /** Each tree begins its own list, so that only the last one's files are in the commit's: what ostree does. */
+  #forgetSizes(): void {
+    this.sizes.clear();
   }
 
   #writeDirmeta(dirmeta: Dirmeta): string {

@@ -4,6 +4,7 @@
  * order in which ostree applies them.
  * @module
  */
+import { malformed } from '../core/errors.ts';
 import { isDirectory, isRegular, S_IFMT } from '../core/fs/mode.ts';
 
 export interface Modifier {
@@ -36,7 +37,18 @@ export function modified(modifier: Modifier, found: Ownership, change: ModeChang
     mode = ('add' in change ? mode | change.add : (mode & S_IFMT) | change.permissions) >>> 0;
   }
   if (!modifier.canonicalPermissions)
-    return { uid: modifier.uid ?? found.uid, gid: modifier.gid ?? found.gid, mode };
+    return checked(found, { uid: modifier.uid ?? found.uid, gid: modifier.gid ?? found.gid, mode });
   const squashed = isRegular(found.mode) || isDirectory(found.mode);
-  return { uid: 0, gid: 0, mode: squashed ? mode & (S_IFMT | 0o755) : mode };
+  return checked(found, { uid: 0, gid: 0, mode: squashed ? mode & ((found.mode & S_IFMT) | 0o755) : mode });
+}
+
+/** A statoverride may not make another kind of file of something, or set bits that no mode has. */
+function checked(found: Ownership, result: Ownership): Ownership {
+  if ((result.mode & S_IFMT) !== (found.mode & S_IFMT)) {
+    if (isDirectory(found.mode))
+      throw malformed(`Invalid directory metadata mode ${result.mode}; not a directory`);
+    throw malformed(`Invalid mode ${result.mode}; it is that of another type of file`);
+  }
+  if (result.mode > 0o177777) throw malformed(`Invalid mode ${result.mode}; invalid bits in mode`);
+  return result;
 }
