@@ -47,7 +47,8 @@ export async function examineBacking(
     for (const file of files) {
       const found = leadsOut(file.payload) ? undefined : locate(directories, file.payload);
       const place = found?.place ?? byteString(`${directories[0]}/${file.payload}`);
-      if (file.digest === undefined)
+      if (leadsOut(file.payload)) faulty(file, place, 'the path leads out of its directory');
+      else if (file.digest === undefined)
         faulty(file, place, 'the image names no digest for it: any content would do');
       else if (found === undefined) faulty(file, place, 'No such file or directory');
       else if (!isRegular(found.status.mode)) faulty(file, place, 'not a regular file');
