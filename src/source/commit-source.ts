@@ -471,7 +471,8 @@ export class CommitSource {
         this.sizes.set(checksum, { checksum, type: 'file', archived: BigInt(archivedSize), unpacked });
       }
       stats.contentTotal++;
-      if (!written) continue;
+      // Two threads that meet the same content at once both write it.
+      if (!written || this.#files.get(checksum)?.written === true) continue;
       stats.contentWritten++;
       if (isRegular(header.mode)) stats.contentBytesWritten += size;
     }
@@ -482,7 +483,7 @@ export class CommitSource {
     let bytes = 0;
     for (const object of made) {
       bytes += object.size;
-      this.#files.set(object.checksum, object);
+      if (this.#files.get(object.checksum)?.written !== true) this.#files.set(object.checksum, object);
     }
     this.#options.onProgress?.(made.length, bytes);
   }
