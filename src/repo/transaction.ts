@@ -33,7 +33,7 @@ import { fsPath, joinPath } from '../node/fs-path.ts';
 import { opensslHash } from '../node/hash.ts';
 import { ioError, isErrno } from '../node/io-error.ts';
 import { onExit } from '../node/on-exit.ts';
-import { renameat2, syncfs } from '../node/syscalls.ts';
+import { makeDirectoryAt, renameat2, syncfs } from '../node/syscalls.ts';
 import { writeContent } from './content-writer.ts';
 import { FOLDER_MODE } from './init.ts';
 import { type HeldLock, lockRepository, tryLockFolder } from './lock.ts';
@@ -344,17 +344,34 @@ function randomLetters(count: number): string {
 
 const TWO_DIGITS = /^[0-9a-f]{2}$/;
 
-/** Renames what is staged into `objects`: a whole folder at once where there is none of its name yet. */
+/**
+ * Renames what is staged into `objects`: a whole folder at once where there is none of its name yet. Commits come
+ * last, so that there is none without its objects if the process dies on the way.
+ */
 function publishStaged({ objects, staging, stagingPath }: ObjectStore): void {
+  const commits: ByteString[] = [];
   for (const folder of readdirSync(fsPath(stagingPath), 'latin1') as ByteString[]) {
     if (!TWO_DIGITS.test(folder)) continue;
-    if (renameUnlessThere(folder, folder, [staging, objects])) continue;
-    for (const name of readdirSync(fsPath(joinPath(stagingPath, folder)), 'latin1')) {
+    const names = readdirSync(fsPath(joinPath(stagingPath, folder)), 'latin1');
+    const hasCommit = names.some((name) => name.endsWith('.commit'));
+    if (hasCommit) ensureObjectFolder(objects, folder);
+    else if (renameUnlessThere(folder, folder, [staging, objects])) continue;
+    for (const name of names) {
       const path = byteString(`${folder}/${name}`);
+      if (name.endsWith('.commit')) commits.push(path);
       // Detached metadata is named after its commit, not its content: the new one replaces the old one.
-      if (name.endsWith('.commitmeta')) renameat2(path, path, 'replace', [staging, objects]);
+      else if (name.endsWith('.commitmeta')) renameat2(path, path, 'replace', [staging, objects]);
       else renameUnlessThere(path, path, [staging, objects]);
     }
+  }
+  for (const path of commits) renameUnlessThere(path, path, [staging, objects]);
+}
+
+function ensureObjectFolder(objects: number, folder: ByteString): void {
+  try {
+    makeDirectoryAt(objects, folder, 0o777);
+  } catch (error) {
+    if (!isErrno(error, 'EEXIST')) throw error;
   }
 }
 
