@@ -1,0 +1,65 @@
+/** What the fuzz runs begin with: the test vectors. @module */
+import { readdirSync, readFileSync } from 'node:fs';
+import { gunzipSync } from 'node:zlib';
+import { byteString } from '../../src/core/bytes/byte-string.ts';
+import { readDump } from '../../src/core/dumpfile/read.ts';
+import { writeImage } from '../../src/core/erofs/writer.ts';
+import { SealtreeError } from '../../src/core/errors.ts';
+import type { Inode } from '../../src/core/fs/file-tree.ts';
+import { GOLDEN_TREES, goldenObjects } from '../golden-repo.ts';
+
+const VECTORS = process.env.SEALTREE_TEST_VECTORS ?? new URL('../vectors/', import.meta.url).pathname;
+
+/** Larger ones would take the time of many small ones. */
+const DUMP_MAX = 24_000;
+const IMAGE_MAX = 64 * 1024;
+
+/** Dump files of the composefs and of the ostree vectors, by name. */
+export function dumpSeeds(): string[] {
+  const folders = ['composefs', ...GOLDEN_TREES.map((tree) => `ostree/${tree}`)];
+  const dumps = folders.flatMap((folder) =>
+    readdirSync(VECTORS + folder)
+      .filter((name) => /\.dump(\.gz)?$/.test(name))
+      .sort()
+      .map((name) => readVector(`${folder}/${name}`).toString('latin1')),
+  );
+  return dumps.filter((dump) => dump.length <= DUMP_MAX);
+}
+
+/** Images of all dumps, in both formats. */
+export function imageSeeds(): Uint8Array[] {
+  return dumpSeeds().flatMap((dump) => {
+    try {
+      const root = readDump([byteString(dump)]);
+      return [imageOf(root, 0), imageOf(root, 1)].filter((image) => image.length <= IMAGE_MAX);
+    } catch (error) {
+      // Some vectors are dumps that no tool takes.
+      if (error instanceof SealtreeError) return [];
+      throw error;
+    }
+  });
+}
+
+/** The image of a tree in one format version. */
+export function imageOf(root: Inode, version: 0 | 1): Uint8Array {
+  const chunks: Uint8Array[] = [];
+  writeImage(root, { minVersion: version, maxVersion: version }, (chunk) => chunks.push(chunk.slice()));
+  return Buffer.concat(chunks);
+}
+
+/** Objects of one kind of all golden repositories: the bytes of their files, or of `user.ostreemeta`. */
+export function objectSeeds(extension: string): Uint8Array[] {
+  const mode = extension === 'file' ? 'bare-user' : 'archive';
+  const objects = GOLDEN_TREES.flatMap((tree) => [...goldenObjects(tree, mode)]);
+  return objects
+    .filter(([name]) => name.endsWith(`.${extension}`))
+    .map(([, entry]) =>
+      extension === 'file' ? (entry.xattrs.get('user.ostreemeta') as Uint8Array) : entry.data,
+    )
+    .filter((data) => data.length <= IMAGE_MAX);
+}
+
+export function readVector(path: string): Buffer {
+  const data = readFileSync(VECTORS + path);
+  return path.endsWith('.gz') ? gunzipSync(data) : data;
+}
