@@ -1,5 +1,7 @@
 /** Changes to bytes, texts and GVariant values, small enough that most of the input stays what it was. @module */
 import { byteString, isAscii } from '../../src/core/bytes/byte-string.ts';
+import { decodeVariant } from '../../src/core/gvariant/decode.ts';
+import { encodeVariant } from '../../src/core/gvariant/encode.ts';
 import { parseType, type VariantType } from '../../src/core/gvariant/type.ts';
 import type { Value, Variant } from '../../src/core/gvariant/value.ts';
 import type { Random } from './random.ts';
@@ -18,7 +20,7 @@ export function mutateBytes(
   others: readonly Uint8Array[],
   spots: readonly number[] = [],
 ): Uint8Array {
-  let data: Uint8Array = input.slice();
+  let data: Uint8Array = Uint8Array.from(input);
   for (let changes = 1 + random.below(3); changes > 0; changes--) {
     const at = spots.length > 0 && !random.once(8) ? random.pick(spots) : random.below(data.length + 1);
     data = changeBytes(random, data, others, at);
@@ -144,6 +146,19 @@ export function mutateText(random: Random, text: string, words: readonly string[
   return out;
 }
 
+/** Changes the bytes of an encoded GVariant, or the value in them. */
+export function mutateObject(
+  random: Random,
+  type: string,
+  data: Uint8Array,
+  others: readonly Uint8Array[],
+): Uint8Array {
+  if (random.once(3)) return mutateBytes(random, data, others);
+  let value = decodeVariant(type, data, 'seed');
+  for (let changes = 1 + random.below(2); changes > 0; changes--) value = mutateValue(random, type, value);
+  return encodeVariant(type, value);
+}
+
 const STRINGS = [
   '',
   '.',
@@ -158,7 +173,7 @@ const STRINGS = [
 ].map(byteString);
 
 /** Changes a value into another of the same type: members, lengths, numbers, names. */
-export function mutateValue(random: Random, type: string, value: Value): Value {
+function mutateValue(random: Random, type: string, value: Value): Value {
   return change(random, parseType(type), value);
 }
 
@@ -218,7 +233,7 @@ function changeByteArray(random: Random, value: Uint8Array): Uint8Array {
   const kind = random.below(4);
   if (kind === 0) return value.slice(0, random.below(value.length + 1));
   if (kind === 1) return join(value, randomBytes(random, 1 + random.below(4)));
-  const out = value.slice();
+  const out = Uint8Array.from(value);
   if (out.length > 0) out[random.below(out.length)] = random.below(256);
   return out;
 }

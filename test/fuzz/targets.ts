@@ -35,7 +35,7 @@ import { composefsDigest } from '../../src/core/ostree/metadata.ts';
 import { objectSizes } from '../../src/core/ostree/sizes.ts';
 import { verifySignature } from '../../src/core/sign/ed25519.ts';
 import { parsePublicKeyFile } from '../../src/core/sign/keys.ts';
-import { mutateBytes, mutateLines, mutateText, mutateValue, randomBytes } from './mutate.ts';
+import { mutateBytes, mutateLines, mutateObject, mutateText, randomBytes } from './mutate.ts';
 import type { Random } from './random.ts';
 
 export interface Seeds {
@@ -101,7 +101,7 @@ export function fuzzTargets(seeds: Seeds): Target[] {
   return targets as Target[];
 }
 
-function imageTarget(seeds: readonly Uint8Array[]): Target<Uint8Array> {
+export function imageTarget(seeds: readonly Uint8Array[]): Target<Uint8Array> {
   // What is not zero is worth changing, and what is, next to it; the headers less than the rest.
   const spots = seeds.map((image) => {
     const found: number[] = [];
@@ -166,7 +166,7 @@ const DUMP_WORDS = [
   `${'f'.repeat(64)}`,
 ];
 
-function dumpTarget(seeds: readonly string[]): Target<ByteString> {
+export function dumpTarget(seeds: readonly string[]): Target<ByteString> {
   return {
     name: 'dump',
     cases: 20_000,
@@ -203,19 +203,6 @@ function objectTarget(
     },
     passedHeader: (_, error) => error.detail.offset !== 0,
   };
-}
-
-/** Changes bytes, or the value in them. */
-export function mutateObject(
-  random: Random,
-  type: string,
-  data: Uint8Array,
-  others: readonly Uint8Array[],
-): Uint8Array {
-  if (random.once(3)) return mutateBytes(random, data, others);
-  let value = decodeVariant(type, data, 'seed');
-  for (let changes = 1 + random.below(2); changes > 0; changes--) value = mutateValue(random, type, value);
-  return encodeVariant(type, value);
 }
 
 function archiveHeaderTarget(seeds: readonly Uint8Array[]): Target<Uint8Array> {

@@ -514,8 +514,12 @@ function applyXattr(inode: Inode, xattr: Xattr, account: number): number | undef
   const [key, value] = xattr;
   const isFile = (inode.mode & S_IFMT) === S_IFREG;
   if (key === OVERLAY_REDIRECT) {
-    if (isFile)
-      inode.payload = byteString(value.length > 1 && value.startsWith('/') ? value.slice(1) : value);
+    if (isFile) {
+      const nul = value.indexOf('\0');
+      // To overlayfs, too, the path ends at a NUL.
+      const path = nul < 0 ? value : value.slice(0, nul);
+      inode.payload = byteString(path.length > 1 && path.startsWith('/') ? path.slice(1) : path);
+    }
     return account;
   }
   if (key === OVERLAY_METACOPY) {

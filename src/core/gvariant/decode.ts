@@ -30,7 +30,8 @@ const MAX_VALUES = 1 << 22;
  */
 export function decodeVariant(type: string, data: Uint8Array, what: string): Value {
   const input: Input = {
-    data,
+    // Not what a subclass makes of slice: what is taken out is a copy.
+    data: new Uint8Array(data.buffer, data.byteOffset, data.byteLength),
     view: new DataView(data.buffer, data.byteOffset, data.byteLength),
     what,
     values: 0,

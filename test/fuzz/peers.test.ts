@@ -1,0 +1,214 @@
+/** 2,000 changed inputs that our decoders accept, held against what the real tools make of them. */
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect } from 'vitest';
+import { type ByteString, byteString } from '../../src/core/bytes/byte-string.ts';
+import { readDump } from '../../src/core/dumpfile/read.ts';
+import { writeDump } from '../../src/core/dumpfile/write.ts';
+import { memorySource } from '../../src/core/erofs/image-source.ts';
+import { readImage } from '../../src/core/erofs/reader.ts';
+import { writeImage } from '../../src/core/erofs/writer.ts';
+import { SealtreeError } from '../../src/core/errors.ts';
+import { real, realCommand } from '../peers.ts';
+import { requires } from '../requires.ts';
+import { run } from '../run.ts';
+import { type Outcome, runOstree } from './in-process.ts';
+import { addMutatedCommit, goldenArchive, type Objects, writeArchive } from './mutated-repo.ts';
+import { FUZZ_SEED, makeRandom } from './random.ts';
+import { dumpSeeds, imageSeeds } from './seeds.ts';
+import { dumpTarget, imageTarget } from './targets.ts';
+
+/** SEALTREE_FUZZ_DIVISOR=10 compares a tenth. */
+const DIVISOR = Number(process.env.SEALTREE_FUZZ_DIVISOR ?? 1);
+const DUMPS = 900 / DIVISOR;
+const IMAGES = 600 / DIVISOR;
+const COMMITS = 500 / DIVISOR;
+
+let folder = '';
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), 'sealtree-fuzz-'));
+});
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+const { it } = requires({ peers: true });
+
+it('dump files become the image that mkcomposefs makes', () => {
+  const target = dumpTarget(dumpSeeds());
+  const differences: string[] = [];
+  let accepted = 0;
+  let refused = 0;
+  for (let index = 0; accepted < DUMPS; index++) {
+    const dump = target.make(makeRandom(FUZZ_SEED, 100, index));
+    const ours = attempt(() => {
+      const chunks: Uint8Array[] = [];
+      writeImage(readDump([dump]), undefined, (chunk) => chunks.push(chunk.slice()));
+      return Buffer.concat(chunks);
+    });
+    // Of those that we refuse some are tried as well.
+    if ('error' in ours && refused >= DUMPS / 4) continue;
+    const path = join(folder, 'dump');
+    const image = join(folder, 'image');
+    writeFileSync(path, dump, 'latin1');
+    rmSync(image, { force: true });
+    const theirs = real('mkcomposefs', ['--from-file', path, image]);
+    if ('error' in ours) {
+      refused++;
+      if (theirs.status === 0)
+        differences.push(`case ${index}: refused with "${ours.error}", mkcomposefs takes it`);
+    } else {
+      accepted++;
+      if (theirs.status !== 0) differences.push(`case ${index}: accepted, mkcomposefs says ${theirs.stderr}`);
+      else if (!readFileSync(image).equals(ours.value)) differences.push(`case ${index}: another image`);
+    }
+  }
+  console.log(`fuzz seed ${FUZZ_SEED}: ${accepted} dumps compared, and ${refused} that are refused`);
+  expect(differences).toEqual([]);
+});
+
+it('images are dumped as composefs-info dumps them', () => {
+  const target = imageTarget(imageSeeds());
+  const differences: string[] = [];
+  let accepted = 0;
+  for (let index = 0; accepted < IMAGES; index++) {
+    const image = target.make(makeRandom(FUZZ_SEED, 101, index));
+    const ours = attempt(() => {
+      const text: ByteString[] = [];
+      writeDump(readImage(memorySource(image)), (chunk) => text.push(chunk));
+      return text.join('');
+    });
+    if ('error' in ours) continue;
+    accepted++;
+    const path = join(folder, 'image');
+    writeFileSync(path, image);
+    const theirs = real('composefs-info', ['dump', path], { timeout: 10_000 });
+    if (theirs.status !== 0) {
+      differences.push(`case ${index}: accepted, composefs-info says ${theirs.signal ?? theirs.stderr}`);
+    } else if (!isSameDump(ours.value, theirs.stdout)) {
+      differences.push(`case ${index}: ${firstDifference(ours.value, theirs.stdout)}`);
+    }
+  }
+  console.log(`fuzz seed ${FUZZ_SEED}: ${accepted} images compared`);
+  expect(differences).toEqual([]);
+});
+
+/**
+ * Whether the dumps are the same, but for two faults of composefs-info: what is behind a payload's end is printed with
+ * it, up to a zero, and of two names of an added whiteout the second one is made up of freed memory.
+ */
+function isSameDump(ours: string, theirs: string): boolean {
+  if (ours === theirs) return true;
+  const lines = theirs.split('\n').filter((line) => !/^\/[0-9a-f]{2} \d+ @/.test(line));
+  const expected = ours.split('\n').filter((line) => !/^\/[0-9a-f]{2} \d+ @/.test(line));
+  return (
+    lines.length === expected.length &&
+    lines.every((line, at) => {
+      const fields = line.split(' ');
+      const wanted = (expected[at] as string).split(' ');
+      return fields.every(
+        (field, i) => field === wanted[i] || (i === 8 && field.startsWith(wanted[i] ?? ' ')),
+      );
+    })
+  );
+}
+
+const TREES = ['basic', 'os', 'xattrs', 'unicode', 'perms', 'links'];
+
+/** What we refuse wherever it is met; ostree, which trusts what is in a repository, may read it, or crash on it. */
+const REFUSED_BY_US = [
+  /Not normal form/,
+  /Incorrectly sorted filename/,
+  /Duplicate filename/,
+  /Invalid empty filename/,
+  /a regular file has a symlink target/,
+  /Invalid xattr name|Duplicate xattr name|Incorrectly sorted xattr name/,
+  /Invalid mode \d+; invalid bits in mode/,
+];
+
+it('commits are shown, listed and checked as ostree does', async () => {
+  const differences: string[] = [];
+  const bases = TREES.map(goldenArchive);
+  for (const [tree, base] of bases.entries()) {
+    const objects = [...base].filter(([name]) => !name.endsWith('.commit'));
+    writeArchive(join(folder, `repo-${tree}`), new Map(objects));
+  }
+  let accepted = 0;
+  let compared = 0;
+  for (let index = 0; accepted < COMMITS; index++) {
+    const random = makeRandom(FUZZ_SEED, 102, index);
+    const tree = index % TREES.length;
+    const base = bases[tree] as Objects;
+    const repo = join(folder, `repo-${tree}`);
+    const commits = [...base.keys()].filter((name) => name.endsWith('.commit'));
+    const objects: Objects = new Map(base);
+    const { commit, changed } = addMutatedCommit(random, objects, random.pick(commits).slice(0, 64));
+    const added: Objects = new Map([...objects].filter(([name, data]) => base.get(name) !== data));
+    writeArchive(repo, added.set(`${commit}.commit`, objects.get(`${commit}.commit`) as Uint8Array));
+    compared++;
+    const commands = [
+      ['show', '--raw', commit],
+      ['ls', '-R', '-C', '-X', commit],
+      ['fsck', '--all', '--quiet'],
+    ].map((words) => [...words, `--repo=${repo}`]);
+    const theirs = realOutcomes(commands);
+    let isAccepted = true;
+    for (const [i, args] of commands.entries()) {
+      const ours = await runOstree(args);
+      if (ours.status !== 0) isAccepted = false;
+      const difference = compareOutcomes(ours, theirs[i] as Outcome);
+      if (difference !== undefined)
+        differences.push(`case ${index} (${TREES[tree]} ${changed}) ${args[0]}: ${difference}`);
+    }
+    if (isAccepted) accepted++;
+    for (const name of added.keys()) {
+      const path = join(repo, 'objects', name.slice(0, 2), name.slice(2));
+      const old = name.endsWith('.commit') ? undefined : base.get(name);
+      if (old === undefined) rmSync(path);
+      else writeFileSync(path, old);
+    }
+  }
+  console.log(`fuzz seed ${FUZZ_SEED}: ${compared} commits compared, ${accepted} of them accepted`);
+  expect(differences).toEqual([]);
+});
+
+/** Runs commands of the real ostree, all by one shell. */
+function realOutcomes(commands: readonly (readonly string[])[]): Outcome[] {
+  const script = commands.map((args, i) => {
+    const words = realCommand('ostree', args).map((word) => `'${word}'`);
+    return `timeout 20 ${words.join(' ')} >${folder}/${i}.out 2>${folder}/${i}.err; echo $? >${folder}/${i}.status`;
+  });
+  run(['bash', '-c', script.join('\n')]);
+  const read = (name: string) => byteString(readFileSync(join(folder, name), 'latin1'));
+  return commands.map((_, i) => ({
+    stdout: read(`${i}.out`),
+    stderr: byteString(read(`${i}.err`).replace(/^\n?\(.*-CRITICAL \*\*:.*\n/gm, '')),
+    status: Number(read(`${i}.status`)),
+  }));
+}
+
+function compareOutcomes(ours: Outcome, theirs: Outcome): string | undefined {
+  if (ours.status !== 0) {
+    const isOurs = REFUSED_BY_US.some((pattern) => pattern.test(ours.stderr));
+    if (isOurs || theirs.status !== 0) return undefined;
+  } else if (theirs.status === 0 && ours.stdout === theirs.stdout && ours.stderr === theirs.stderr) {
+    return undefined;
+  }
+  return `ours ${ours.status} ${ours.stderr.trim()}, theirs ${theirs.status} ${theirs.stderr.trim()}: ${firstDifference(ours.stdout, theirs.stdout)}`;
+}
+
+function attempt<T>(action: () => T): { value: T } | { error: string } {
+  try {
+    return { value: action() };
+  } catch (error) {
+    if (error instanceof SealtreeError) return { error: error.message };
+    throw error;
+  }
+}
+
+function firstDifference(ours: string, theirs: string): string {
+  const a = ours.split('\n');
+  const b = theirs.split('\n');
+  const at = a.findIndex((line, i) => line !== b[i]);
+  const line = at < 0 ? a.length : at;
+  return `line ${line + 1}: ${JSON.stringify(a[line]?.slice(0, 300))} instead of ${JSON.stringify(b[line]?.slice(0, 300))}`;
+}
