@@ -12,7 +12,7 @@ import { expect, it } from 'vitest';
 import { bytesFromHex } from '../../src/core/bytes/hex.ts';
 import type { FuzzOrder, FuzzResult } from './fuzz-worker.ts';
 import { FUZZ_SEED } from './random.ts';
-import { dumpSeeds, imageSeeds, objectSeeds, readVector } from './seeds.ts';
+import { dumpSeeds, imageSeeds, objectSeeds, readVector, textSeeds } from './seeds.ts';
 import type { Seeds } from './targets.ts';
 
 /** A case that takes longer has failed; one that takes five times as long is ended. */
@@ -109,9 +109,7 @@ function seeds(): Seeds {
       file: objectSeeds('file'),
     },
     keyfiles: KEYFILES,
-    texts: (JSON.parse(readVector('gvariant/text.json').toString()) as { text: string; error?: string }[])
-      .filter(({ error }) => error === undefined)
-      .map(({ text }) => Buffer.from(text).toString('latin1')),
+    texts: textSeeds(),
     publicKeys: ['a', 'b', 'wrong'].map((name) =>
       readVector(`ostree/keys/${name}.public`).toString('latin1'),
     ),

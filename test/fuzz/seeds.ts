@@ -63,3 +63,11 @@ export function readVector(path: string): Buffer {
   const data = readFileSync(VECTORS + path);
   return path.endsWith('.gz') ? gunzipSync(data) : data;
 }
+
+/** Texts of GVariants that GLib reads. */
+export function textSeeds(): string[] {
+  const all = JSON.parse(readVector('gvariant/text.json').toString()) as { text: string; error?: string }[];
+  return all
+    .filter(({ error }) => error === undefined)
+    .map(({ text }) => Buffer.from(text).toString('latin1'));
+}

@@ -284,7 +284,7 @@ const TEXT_WORDS = [
   '@mms ',
 ];
 
-function textTarget(seeds: readonly string[]): Target<ByteString> {
+export function textTarget(seeds: readonly string[]): Target<ByteString> {
   return {
     name: 'GVariant text',
     cases: 6_000,
