@@ -59,7 +59,8 @@ it('dump files become the image that mkcomposefs makes', () => {
     const theirs = real('mkcomposefs', ['--from-file', path, image]);
     if ('error' in ours) {
       refused++;
-      if (theirs.status === 0)
+      // mkcomposefs does not look whether a digest is one, and writes what was in its memory.
+      if (theirs.status === 0 && !ours.error.startsWith('Invalid digest'))
         differences.push(`case ${index}: refused with "${ours.error}", mkcomposefs takes it`);
     } else {
       accepted++;
@@ -98,8 +99,9 @@ it('images are dumped as composefs-info dumps them', () => {
 });
 
 /**
- * Whether the dumps are the same, but for two faults of composefs-info: what is behind a payload's end is printed with
- * it, up to a zero, and of two names of an added whiteout the second one is made up of freed memory.
+ * Whether the dumps are the same, but for three faults of composefs-info: what is behind a payload's end is printed
+ * with it, up to a zero; of two names of an added whiteout the second one is made up of freed memory; and a directory
+ * that is the root once more is a link to nothing.
  */
 function isSameDump(ours: string, theirs: string): boolean {
   if (ours === theirs) return true;
@@ -111,10 +113,14 @@ function isSameDump(ours: string, theirs: string): boolean {
       const fields = line.split(' ');
       const wanted = (expected[at] as string).split(' ');
       return fields.every(
-        (field, i) => field === wanted[i] || (i === 8 && field.startsWith(wanted[i] ?? ' ')),
+        (field, i) => field === wanted[i] || (i === 8 && isSamePayload(field, wanted[i] ?? '')),
       );
     })
   );
+}
+
+function isSamePayload(field: string, wanted: string): boolean {
+  return (wanted !== '' && field.startsWith(wanted)) || (wanted === '/' && field === '');
 }
 
 it('texts become the metadata that ostree commits, and are printed as it prints them', () => {
