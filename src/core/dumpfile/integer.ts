@@ -29,6 +29,7 @@ export function lowWord(value: number | bigint): number {
 
 /** The same 64 bits as a signed integer; a bigint only outside the safe integers. */
 export function asSigned(value: number | bigint): number | bigint {
+  if (typeof value === 'number' && Number.isSafeInteger(value)) return value;
   const signed = BigInt.asIntN(64, BigInt(value));
   const small = Number(signed);
   return Number.isSafeInteger(small) ? small : signed;

@@ -24,6 +24,11 @@ const XATTR_FIELDS_MAX = 65535;
 const XATTR_CACHE_MAX = 4096;
 
 const EMPTY = byteString('');
+const SPACE = 0x20;
+const DASH = 0x2d;
+const DOT = 0x2e;
+const SLASH = 0x2f;
+const U32_MAX = 0xffffffff;
 
 /**
  * Reads a dump file.
@@ -51,12 +56,13 @@ class DumpReader {
   readonly #strict: boolean;
   #root: Inode | undefined;
   #line = 0;
-  /** Directories by their path as a line writes it, with the slash behind it. */
+  /** Directories by their path as lines write it, the root as ''. */
   readonly #directories = new Map<string, Inode>();
   #lastParentPath = '';
   #lastParent: Inode | undefined;
   readonly #links: { link: { linkTo: DirectoryEntry }; target: ByteString | undefined; line: number }[] = [];
   readonly #xattrCache = new Map<string, Xattr>();
+  readonly #lineXattrs: Xattr[] = [];
 
   // The text that is being read, the offset in it, and where the next special character is at or after that.
   #text = EMPTY;
@@ -88,6 +94,8 @@ class DumpReader {
           this.#nextEscape = text.indexOf('\\', at);
           if (this.#nextEscape < 0) this.#nextEscape = Number.POSITIVE_INFINITY;
         }
+        if (this.#readPlainLine()) continue;
+        this.#at = at;
         this.#readLine(this.#nextEscape < this.#end);
       }
     } catch (error) {
@@ -107,6 +115,135 @@ class DumpReader {
       link.linkTo = found;
     }
     return root;
+  }
+
+  /**
+   * Reads a line of the kind that nearly all are: a file, symlink or directory with nothing escaped but in its
+   * xattrs. No string is made that the tree does not keep.
+   *
+   * @returns false, with nothing changed, for any other line and for all that are wrong
+   */
+  #readPlainLine(): boolean {
+    const text = this.#text;
+    const start = this.#at;
+    const end = this.#end;
+    const firstEscape = this.#nextEscape;
+    const pathEnd = text.indexOf(' ', start);
+    if (pathEnd < 0 || pathEnd > end || firstEscape < pathEnd || text.charCodeAt(start) !== SLASH)
+      return false;
+    const slash = text.lastIndexOf('/', pathEnd);
+    const name = text.slice(slash + 1, pathEnd) as ByteString;
+    if (name === '' || name.length > NAME_MAX || name === '.' || name === '..' || this.#strict) return false;
+
+    this.#at = pathEnd + 1;
+    const size = this.#digits(10, SPACE);
+    const mode = this.#digits(8, SPACE);
+    const nlink = this.#digits(10, SPACE);
+    const uid = this.#digits(10, SPACE);
+    const gid = this.#digits(10, SPACE);
+    const rdev = this.#digits(10, SPACE);
+    const mtimeSec = this.#digits(10, DOT);
+    const mtimeNsec = this.#digits(10, SPACE);
+    if (size < 0 || mode < 0 || nlink < 0 || uid < 0 || gid < 0) return false;
+    if (rdev < 0 || mtimeSec < 0 || mtimeNsec < 0 || this.#at >= end) return false;
+    if (mode > U32_MAX || nlink > U32_MAX || uid > U32_MAX || gid > U32_MAX || mtimeNsec > U32_MAX)
+      return false;
+
+    let at = this.#at;
+    const payloadEnd = text.indexOf(' ', at);
+    const contentEnd = text.indexOf(' ', payloadEnd + 1);
+    if (payloadEnd < 0 || contentEnd < 0 || contentEnd > end || firstEscape < contentEnd) return false;
+    const payload = this.#slice(at, payloadEnd);
+    const content = this.#slice(payloadEnd + 1, contentEnd);
+    at = contentEnd + 1;
+    let digestEnd = text.indexOf(' ', at);
+    if (digestEnd < 0 || digestEnd > end) digestEnd = end;
+    if (firstEscape < digestEnd) return false;
+    const digest = this.#slice(at, digestEnd);
+    if (digest !== undefined && !isDigest(digest)) return false;
+
+    const type = mode & S_IFMT;
+    switch (type) {
+      case S_IFREG:
+        if (payload !== undefined && payload.length > PAYLOAD_MAX) return false;
+        if (content !== undefined && (content === '' || content.length !== size)) return false;
+        if (content !== undefined && content.length > INLINE_CONTENT_MAX) return false;
+        break;
+      case S_IFLNK:
+        if (payload === undefined || payload === '' || payload.length > PAYLOAD_MAX) return false;
+        if (content !== undefined) return false;
+        break;
+      case S_IFDIR:
+        if (payload !== undefined || content !== undefined) return false;
+        break;
+      default:
+        return false;
+    }
+    const parent = this.#plainParent(start, slash);
+    if (parent === undefined) return false;
+    const inode: Inode = {
+      mode,
+      nlink,
+      uid,
+      gid,
+      rdev: 0,
+      size: type === S_IFLNK ? (payload as ByteString).length : size,
+      mtimeSec,
+      mtimeNsec,
+      xattrs: [],
+      payload,
+      content,
+      digest,
+      children: type === S_IFDIR ? new Map() : undefined,
+    };
+    const siblings = parent.size;
+    parent.set(name, inode);
+    if (parent.size === siblings) throw malformed("Can't add child");
+    if (type === S_IFDIR) this.#directories.set(text.slice(start, pathEnd), inode);
+    this.#at = digestEnd + 1;
+    if (this.#at < end) this.#readXattrs(inode, firstEscape < end);
+    return true;
+  }
+
+  /** The entries of the directory whose path ends before `slash`, if it is known. */
+  #plainParent(start: number, slash: number): Map<ByteString, DirectoryEntry> | undefined {
+    const last = this.#lastParentPath;
+    if (
+      last.length !== slash - start ||
+      !this.#text.startsWith(last, start) ||
+      this.#lastParent === undefined
+    ) {
+      const path = this.#text.slice(start, slash);
+      const parent = this.#directories.get(path);
+      if (parent === undefined) return undefined;
+      this.#lastParentPath = path;
+      this.#lastParent = parent;
+    }
+    return this.#lastParent.children;
+  }
+
+  /** Digits and the character behind them; -1 if it is not that, or too long to be exact. */
+  #digits(radix: number, behind: number): number {
+    const text = this.#text;
+    let at = this.#at;
+    let value = 0;
+    for (;;) {
+      const code = text.charCodeAt(at);
+      const digit = code - 0x30;
+      if (!(digit >= 0 && digit < radix)) {
+        const length = at - this.#at;
+        this.#at = at + 1;
+        return code === behind && length > 0 && length <= 15 ? value : -1;
+      }
+      value = value * radix + digit;
+      at++;
+    }
+  }
+
+  /** A field of its own; undefined for `-`. */
+  #slice(start: number, end: number): ByteString | undefined {
+    if (end - start === 1 && this.#text.charCodeAt(start) === DASH) return undefined;
+    return this.#text.slice(start, end) as ByteString;
   }
 
   #readLine(hasEscape: boolean): void {
@@ -214,11 +351,15 @@ class DumpReader {
 
   #readXattrs(inode: Inode, hasEscape: boolean): void {
     if (this.#end - this.#at > XATTR_FIELDS_MAX) throw malformed('Too many xattrs');
+    const xattrs = this.#lineXattrs;
+    xattrs.length = 0;
     let account: number | undefined = 0;
     while (this.#at < this.#end) {
-      account = setXattr(inode.xattrs, this.#xattr(this.#field(), hasEscape), account);
+      account = setXattr(xattrs, this.#xattr(this.#field(), hasEscape), account);
       if (account === undefined) throw malformed("Can't set xattr");
     }
+    // A copy has no room to grow: with half a million of them that counts.
+    inode.xattrs = xattrs.slice();
   }
 
   #xattr(field: ByteString, hasEscape: boolean): Xattr {
@@ -258,39 +399,30 @@ class DumpReader {
       if ((mode & S_IFMT) !== S_IFDIR) throw malformed('Root must be a directory');
       if (this.#root !== undefined) throw malformed("Can't have multiple roots");
       this.#root = entry as Inode;
+      this.#directories.set('', this.#root);
       return;
     }
     if (this.#root === undefined) throw malformed('Root node not present');
-    const slash = path.lastIndexOf('/') + 1;
-    const name = byteString(path.slice(slash));
-    const parent = this.#parent(this.#root, path, slash);
-    const children = parent.children;
-    if (children === undefined) throw malformed(`Parent must be a directory for ${path}`);
+    const slash = path.lastIndexOf('/');
+    const name = byteString(path.slice(slash + 1));
+    const parent = this.#parent(this.#root, path, byteString(path.slice(0, Math.max(slash, 0))));
+    const children = parent.children as Map<ByteString, DirectoryEntry>;
     if (name === '.' || name === '..') throw malformed(`Invalid . or .. in path: ${path}`);
     if (name === '' || name.length > NAME_MAX || children.has(name)) throw malformed("Can't add child");
     children.set(name, entry);
   }
 
-  /** The directory whose path is the first `length` bytes of `path`. */
-  #parent(root: Inode, path: ByteString, length: number): Inode {
-    const last = this.#lastParentPath;
-    if (this.#lastParent !== undefined && last.length === length && path.startsWith(last)) {
-      return this.#lastParent;
+  /** The directory `parentPath`, for something that is to stand at `path`. */
+  #parent(root: Inode, path: ByteString, parentPath: ByteString): Inode {
+    const known = this.#directories.get(parentPath);
+    if (known !== undefined) return known;
+    const found = lookup(root, parentPath);
+    if (found === undefined) throw malformed(`Parent directory missing for ${path}`);
+    if (isHardLink(found) || found.children === undefined) {
+      throw malformed(`Parent must be a directory for ${path}`);
     }
-    const text = path.slice(0, length);
-    let parent = this.#directories.get(text);
-    if (parent === undefined) {
-      const found = lookup(root, byteString(text));
-      if (found === undefined) throw malformed(`Parent directory missing for ${path}`);
-      if (isHardLink(found) || found.children === undefined) {
-        throw malformed(`Parent must be a directory for ${path}`);
-      }
-      parent = found;
-      this.#directories.set(text, parent);
-    }
-    this.#lastParentPath = text;
-    this.#lastParent = parent;
-    return parent;
+    this.#directories.set(parentPath, found);
+    return found;
   }
 }
 
@@ -357,6 +489,16 @@ function isKnownType(mode: number): boolean {
     default:
       return false;
   }
+}
+
+/** Whether it is 64 digits of lower-case hexadecimal; others are looked at more closely. */
+function isDigest(text: string): boolean {
+  if (text.length !== 64) return false;
+  for (let i = 0; i < 64; i++) {
+    const code = text.charCodeAt(i);
+    if (code < 0x30 || code > 0x66 || (code > 0x39 && code < 0x61)) return false;
+  }
+  return true;
 }
 
 function lowerHex(digest: ByteString): string {

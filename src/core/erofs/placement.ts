@@ -136,10 +136,14 @@ export function chunksOf(size: Size): { bits: number; count: number } | undefine
       ? { bits: MAX_CHUNK_BITS, count: 0 }
       : undefined;
   }
-  let bits = BLOCK_BITS;
-  for (let reach = BLOCK_SIZE; reach < size && bits < MAX_CHUNK_BITS; reach *= 2) bits++;
-  const count = Math.ceil(size / 2 ** bits);
+  const bits = Math.min(Math.max(bitsOf(size - 1), BLOCK_BITS), MAX_CHUNK_BITS);
+  const count = bits < MAX_CHUNK_BITS ? 1 : Math.ceil(size / 2 ** MAX_CHUNK_BITS);
   return count > MAX_CHUNKS ? undefined : { bits, count };
+}
+
+/** Binary digits of a number below 2^53. */
+function bitsOf(value: number): number {
+  return value < 0x100000000 ? 32 - Math.clz32(value) : 64 - Math.clz32(Math.floor(value / 0x100000000));
 }
 
 /** Fills in tails and blocks as they are before placement. */

@@ -2,7 +2,7 @@
  * Writes a file tree as a composefs image, byte for byte as libcomposefs 1.0.8 does: format versions 0 and 1.
  * @module
  */
-import type { ByteString } from '../bytes/byte-string.ts';
+import { type ByteString, writeByteString } from '../bytes/byte-string.ts';
 import type { Inode } from '../fs/file-tree.ts';
 import {
   BLOCK_BITS,
@@ -76,11 +76,11 @@ interface Image {
 /** The image as it grows: zeros until something else is written, handed out chunk by chunk. */
 class ImageOutput {
   readonly #emit: (chunk: Uint8Array) => void;
-  #buffer = new Uint8Array(CHUNK_SIZE);
-  /** Offset in the image of the buffer's first byte. */
+  /** Offset in the image of the first of `bytes`. */
   #base = 0;
-  /** The buffer, for writing at what `reserve` returned. */
-  view = new DataView(this.#buffer.buffer);
+  /** The same memory twice, for writing at what `reserve` returned. */
+  bytes = new Uint8Array(CHUNK_SIZE);
+  view = new DataView(this.bytes.buffer);
 
   constructor(emit: (chunk: Uint8Array) => void) {
     this.#emit = emit;
@@ -92,36 +92,27 @@ class ImageOutput {
    * @returns where they are in `view`
    */
   reserve(offset: number, length: number): number {
-    if (offset + length > this.#base + this.#buffer.length) this.#advance(offset, length);
+    if (offset + length > this.#base + this.bytes.length) this.#advance(offset, length);
     return offset - this.#base;
-  }
-
-  fill(at: number, length: number, byte: number): void {
-    this.#buffer.fill(byte, at, at + length);
-  }
-
-  text(at: number, text: ByteString): void {
-    const buffer = this.#buffer;
-    for (let i = 0; i < text.length; i++) buffer[at + i] = text.charCodeAt(i);
   }
 
   finish(size: number): void {
     const at = this.reserve(size, 0);
-    if (at > 0) this.#emit(this.#buffer.subarray(0, at));
+    if (at > 0) this.#emit(this.bytes.subarray(0, at));
   }
 
   #advance(offset: number, length: number): void {
     const complete = offset - this.#base;
-    if (complete > this.#buffer.length) {
+    if (complete > this.bytes.length) {
       // A gap of zeros that reaches beyond the buffer.
-      this.#emit(this.#buffer);
-      this.#emit(new Uint8Array(complete - this.#buffer.length));
+      this.#emit(this.bytes);
+      this.#emit(new Uint8Array(complete - this.bytes.length));
     } else if (complete > 0) {
-      this.#emit(this.#buffer.subarray(0, complete));
+      this.#emit(this.bytes.subarray(0, complete));
     }
     this.#base = offset;
-    this.#buffer = new Uint8Array(Math.max(CHUNK_SIZE, length));
-    this.view = new DataView(this.#buffer.buffer);
+    this.bytes = new Uint8Array(Math.max(CHUNK_SIZE, length));
+    this.view = new DataView(this.bytes.buffer);
   }
 }
 
@@ -159,7 +150,7 @@ function writeInodes(out: ImageOutput, image: Image): void {
     const blockCount = placement.blockCounts[ino] as number;
     const inodeSize = isExtended ? EXTENDED_INODE_SIZE : COMPACT_INODE_SIZE;
     const at = out.reserve((placement.nids[ino] as number) * SLOT_SIZE, inodeSize + areaSize + tail);
-    const { view } = out;
+    const { view, bytes } = out;
 
     let layout = tail > 0 ? LAYOUT_INLINE : LAYOUT_PLAIN;
     let size: number | bigint = 0;
@@ -175,10 +166,10 @@ function writeInodes(out: ImageOutput, image: Image): void {
           const { bits } = chunksOf(size) as { bits: number };
           // libcomposefs overwrites only the low half: what a spilled chunk array left in the high half stays.
           union = union - (union % 0x10000) + (bits - BLOCK_BITS);
-          out.fill(tailAt, tail, 0xff);
+          for (let i = 0; i < tail; i++) bytes[tailAt + i] = 0xff;
         } else if (inode.content && !isWhiteout(inode)) {
           size = inode.content.length;
-          if (tail > 0) out.text(tailAt, inode.content.slice(-tail) as ByteString);
+          if (tail > 0) writeByteString(bytes, tailAt, inode.content.slice(-tail) as ByteString);
         } else {
           // An empty file, or a whiteout: only its marks tell it from one.
           mode = (mode & 0o7777) | 0o100000;
@@ -203,7 +194,7 @@ function writeInodes(out: ImageOutput, image: Image): void {
       case 7: {
         const target = inode.payload as ByteString;
         size = target.length;
-        if (tail > 0) out.text(tailAt, target);
+        if (tail > 0) writeByteString(bytes, tailAt, target);
         break;
       }
     }
@@ -233,18 +224,17 @@ function writeInodes(out: ImageOutput, image: Image): void {
       view.setUint16(at + COMPACT_INODE.uid, inode.uid, true);
       view.setUint16(at + COMPACT_INODE.gid, inode.gid, true);
     }
-    if (areaSize > 0) xattrs.writeArea(view, at + inodeSize, ino, sharedBase);
+    if (areaSize > 0) xattrs.writeArea(bytes, at + inodeSize, ino, sharedBase);
   }
 }
 
 function writeSharedXattrs(out: ImageOutput, { xattrs, placement }: Image): void {
   let offset = placement.inodesEnd;
-  for (const number of xattrs.shared) {
-    const size = xattrs.entrySize(number);
+  xattrs.eachShared((size, write) => {
     const at = out.reserve(offset, size);
-    xattrs.writeEntry(out.view, at, number);
+    write(out.bytes, at);
     offset += size;
-  }
+  });
 }
 
 function writeBlocks(out: ImageOutput, image: Image): void {
@@ -260,9 +250,14 @@ function writeBlocks(out: ImageOutput, image: Image): void {
     } else if (blocks > 0) {
       const inode = order.inodes[ino] as Inode;
       const at = out.reserve(offset, blocks * BLOCK_SIZE);
-      if (type === 7) out.text(at, inode.payload as ByteString);
-      else if (isExternal(inode)) out.fill(at, BLOCK_SIZE, 0xff);
-      else out.text(at, (inode.content as ByteString).slice(0, blocks * BLOCK_SIZE) as ByteString);
+      if (type === 7) writeByteString(out.bytes, at, inode.payload as ByteString);
+      else if (isExternal(inode)) out.bytes.fill(0xff, at, at + BLOCK_SIZE);
+      else
+        writeByteString(
+          out.bytes,
+          at,
+          (inode.content as ByteString).slice(0, blocks * BLOCK_SIZE) as ByteString,
+        );
     }
     offset += blocks * BLOCK_SIZE;
   }
@@ -287,7 +282,7 @@ function writeDirectoryBlocks(out: ImageOutput, image: Image, directory: number,
 /** Writes entries as one block or tail: the records, then the names. */
 function writeEntries(out: ImageOutput, at: number, image: Image, first: number, end: number): void {
   const { order, placement } = image;
-  const { view } = out;
+  const { view, bytes } = out;
   let nameOffset = (end - first) * DIRENT_SIZE;
   let record = at;
   for (let entry = first; entry < end; entry++) {
@@ -296,8 +291,7 @@ function writeEntries(out: ImageOutput, at: number, image: Image, first: number,
     setUint64(view, record, placement.nids[ino] as number);
     view.setUint16(record + 8, nameOffset, true);
     view.setUint8(record + 10, order.types[ino] as number);
-    out.text(at + nameOffset, name);
-    nameOffset += name.length;
+    nameOffset = writeByteString(bytes, at + nameOffset, name) - at;
     record += DIRENT_SIZE;
   }
 }

@@ -3,10 +3,11 @@
  * pair of key and value gets a number, so that those which several inodes have are stored once.
  * @module
  */
-import { type ByteString, byteString } from '../bytes/byte-string.ts';
+import { type ByteString, byteString, writeByteString } from '../bytes/byte-string.ts';
 import type { Inode, Xattr } from '../fs/file-tree.ts';
 import { S_IFMT, S_IFREG } from '../fs/mode.ts';
 import { setXattr } from '../fs/xattr-account.ts';
+import { FirstHolders } from './first-holders.ts';
 import {
   ESCAPED_OPAQUE,
   ESCAPED_WHITEOUT,
@@ -28,87 +29,143 @@ import {
 } from './format.ts';
 import { type InodeOrder, isWhiteout } from './order.ts';
 
-/** A key of the image and the values it has. */
+export interface ImageXattrs {
+  /** Bytes of an inode's xattr area, by inode number. */
+  readonly areaSizes: Uint32Array;
+  /** Bytes of the shared table. */
+  readonly sharedSize: number;
+  readonly hasAcl: boolean;
+  /** Writes the area of an inode to `target` at `at`; `sharedBase` is the place of the table in units of four bytes. */
+  writeArea(target: Uint8Array, at: number, ino: number, sharedBase: number): void;
+  /** Hands out the shared table entry by entry: its size and what writes it. */
+  eachShared(visit: (size: number, write: (target: Uint8Array, at: number) => void) => void): void;
+}
+
+/**
+ * Two xattrs that most files have and mostly alone: a file's own digest and backing path. Only once a second file
+ * has the same value do they get a number; until then these stand for "the value is in the inode itself".
+ */
+const OWN_METACOPY = -1;
+const OWN_REDIRECT = -2;
+
+/** A key of the image. */
 interface Key {
   readonly key: ByteString;
   readonly index: number;
   readonly suffix: ByteString;
-  readonly filterBit: number;
-  /** Number of each pair by its value in the form in which the tree holds it: see {@link ImageXattrs.values}. */
-  readonly numbers: Map<string, number>;
-  /** Bytes that the value has beside those of the string that stands for it. */
+  readonly filterMask: number;
+  /** How the string that stands for a value is turned into its bytes. */
   readonly form: 'raw' | 'digest' | 'redirect';
+  /** Numbers of the pairs with this key, by value. */
+  readonly numbers: Map<string, number>;
 }
 
-export interface ImageXattrs {
-  /** Index of an inode's first xattr in `numbers`, by inode number; one more than inodes. */
-  readonly first: Uint32Array;
-  /** Numbers of pairs, in the order of their keys. */
-  readonly numbers: readonly number[];
-  /** Bytes of an inode's xattr area, by inode number. */
-  readonly areaSizes: Uint32Array;
-  /** The numbers of the pairs in the shared table, in its order. */
-  readonly shared: readonly number[];
-  /** Bytes of the shared table. */
-  readonly sharedSize: number;
-  readonly hasAcl: boolean;
-  /** Writes the area of an inode to `view` at `at`; `sharedBase` is the place of the table in units of four bytes. */
-  writeArea(view: DataView, at: number, ino: number, sharedBase: number): void;
-  /** Bytes of a pair as an entry. */
-  entrySize(number: number): number;
-  /** Writes a pair as an entry; returns the offset behind it. */
-  writeEntry(view: DataView, at: number, number: number): number;
+/** A pair of key and value that has a number. */
+interface Pair {
+  readonly key: Key;
+  readonly value: ByteString;
+  readonly size: number;
+  /** Inodes that have it. */
+  count: number;
+  /** Place in the shared table, in units of four bytes. */
+  place: number;
 }
 
 /** Collects and numbers the xattrs of all inodes; adds to `order.faults` what libcomposefs has no room for. */
 export function imageXattrs(order: InodeOrder): ImageXattrs {
+  const collected = collect(order);
+  const shared = sharedPairs(collected.pairs);
+  let sharedSize = 0;
+  for (const pair of shared) {
+    pair.place = sharedSize / 4;
+    sharedSize += pair.size;
+  }
+  return {
+    areaSizes: areaSizes(order, collected),
+    sharedSize,
+    hasAcl: collected.pairs.some(
+      ({ key: { key } }) => key === 'system.posix_acl_access' || key === 'system.posix_acl_default',
+    ),
+    writeArea: (target, at, ino, sharedBase) => writeArea(order, collected, target, at, ino, sharedBase),
+    eachShared(visit) {
+      for (const { key, value, size } of shared) {
+        visit(size, (target, at) => void writeEntry(target, at, key, value));
+      }
+    },
+  };
+}
+
+/** Whether an inode's content is a file outside the image. */
+export function isExternal(inode: Inode): boolean {
+  return (inode.mode & S_IFMT) === S_IFREG && inode.size !== 0 && !inode.content;
+}
+
+interface Collected {
+  readonly metacopy: Key;
+  readonly redirect: Key;
+  /** By number. */
+  readonly pairs: Pair[];
+  /** Numbers of all inodes one after the other, those of an inode in the order of their keys. */
+  readonly numbers: number[];
+  /** Index of an inode's first number, by inode number; one more than inodes. */
+  readonly first: Uint32Array;
+}
+
+function collect(order: InodeOrder): Collected {
   const { inodes, stub } = order;
   const keys = new Map<ByteString, Key>();
-  const keyOf: Key[] = [];
-  const values: ByteString[] = [];
-  const counts: number[] = [];
-  const first = new Uint32Array(inodes.length + 1);
+  const metacopy = makeKey(OVERLAY_METACOPY, 'digest');
+  const redirect = makeKey(OVERLAY_REDIRECT, 'redirect');
+  const pairs: Pair[] = [];
   const numbers: number[] = [];
+  const first = new Uint32Array(inodes.length + 1);
+  const digests = new FirstHolders(inodes.length, (ino) => (inodes[ino] as Inode).digest ?? '');
+  const payloads = new FirstHolders(inodes.length, (ino) => (inodes[ino] as Inode).payload ?? '');
+  const stubXattrs: Xattr[] = [];
+  const selinux = byteString('security.selinux');
 
-  const keyNamed = (key: ByteString, form: Key['form'] = 'raw'): Key => {
-    let found = keys.get(key);
-    if (found === undefined) {
-      const { index, suffix } = splitXattrKey(key);
-      found = { key, index, suffix, filterBit: nameFilterBit(index, suffix), numbers: new Map(), form };
-      keys.set(key, found);
-    }
-    return found;
-  };
-  const use = (key: Key, value: string): number => {
-    let number = key.numbers.get(value);
-    if (number === undefined) {
-      number = values.length;
-      key.numbers.set(value, number);
-      keyOf.push(key);
-      values.push(byteString(value));
-      counts.push(1);
-    } else {
-      (counts[number] as number)++;
-    }
-    return number;
-  };
-  const metacopy = keyNamed(OVERLAY_METACOPY, 'digest');
-  const redirect = keyNamed(OVERLAY_REDIRECT, 'redirect');
-  const opaque = keyNamed(OVERLAY_OPAQUE);
+  const keyOf = (number: number): ByteString =>
+    number >= 0 ? (pairs[number] as Pair).key.key : number === OWN_METACOPY ? metacopy.key : redirect.key;
 
-  /** Adds a number to those of the current inode, which start at `start`, keeping the order of keys. */
-  const insert = (start: number, number: number): void => {
-    const { key } = keyOf[number] as Key;
+  /** Gives the current inode, whose numbers begin at `start`, one more. */
+  const add = (start: number, number: number): void => {
     let at = numbers.length;
     numbers.push(number);
-    for (; at > start && (keyOf[numbers[at - 1] as number] as Key).key > key; at--) {
+    if (at === start) return;
+    const key = keyOf(number);
+    for (; at > start && keyOf(numbers[at - 1] as number) > key; at--)
       numbers[at] = numbers[at - 1] as number;
-    }
     numbers[at] = number;
   };
+  const addPair = (start: number, xattrKey: ByteString, value: ByteString): void => {
+    let key = keys.get(xattrKey);
+    if (key === undefined) {
+      key = makeKey(xattrKey, 'raw');
+      keys.set(xattrKey, key);
+    }
+    let number = key.numbers.get(value);
+    if (number === undefined) {
+      number = pairs.length;
+      key.numbers.set(value, number);
+      pairs.push(makePair(key, value));
+    } else {
+      (pairs[number] as Pair).count++;
+    }
+    add(start, number);
+  };
+  /** The number of a value that `holder` had before; now it is no longer the holder's own. */
+  const share = (key: Key, holder: number, value: string, own: number): number => {
+    let number = key.numbers.get(value);
+    if (number === undefined) {
+      number = pairs.length;
+      key.numbers.set(value, number);
+      pairs.push(makePair(key, byteString(value)));
+      numbers[numbers.indexOf(own, first[holder])] = number;
+    }
+    (pairs[number] as Pair).count++;
+    return number;
+  };
 
-  const selinux = byteString('security.selinux');
-  const stubXattrs: Xattr[] = [];
   for (let ino = 0; ino < inodes.length; ino++) {
     const inode = inodes[ino] as Inode;
     const start = numbers.length;
@@ -124,98 +181,39 @@ export function imageXattrs(order: InodeOrder): ImageXattrs {
         });
         continue;
       }
-      for (const [key, value] of marked) insert(start, use(keyNamed(key), value));
+      for (const [key, value] of marked) addPair(start, key, value);
     } else {
       for (let i = 0; i < xattrs.length; i++) {
-        const [key, value] = xattrs[i] as Xattr;
-        insert(start, use(keyNamed(escaped(key)), value));
+        const xattr = xattrs[i] as Xattr;
+        addPair(start, escaped(xattr[0]), xattr[1]);
       }
     }
     if (isExternal(inode)) {
-      insert(start, use(metacopy, inode.digest ?? ''));
-      if (inode.payload !== undefined && inode.payload !== '') insert(start, use(redirect, inode.payload));
+      const digest = inode.digest ?? '';
+      const digestHolder = digests.find(digest, ino);
+      add(start, digestHolder < 0 ? OWN_METACOPY : share(metacopy, digestHolder, digest, OWN_METACOPY));
+      if (inode.payload !== undefined && inode.payload !== '') {
+        const holder = payloads.find(inode.payload, ino);
+        add(start, holder < 0 ? OWN_REDIRECT : share(redirect, holder, inode.payload, OWN_REDIRECT));
+      }
     }
     if (ino === 0) {
-      insert(start, use(opaque, 'y'));
+      addPair(start, OVERLAY_OPAQUE, byteString('y'));
       const label = xattrs.find(([key]) => key === selinux);
       if (label !== undefined) stubXattrs.push(label);
     }
   }
   first[inodes.length] = numbers.length;
-
-  const sizeOf = (number: number): number => {
-    const key = keyOf[number] as Key;
-    return (
-      (XATTR_ENTRY_HEADER_SIZE + key.suffix.length + valueLength(key, values[number] as string) + 3) & ~3
-    );
-  };
-  const shared = sharedNumbers(keyOf, values, counts);
-  /** Place of a shared pair in the table, in units of four bytes. */
-  const sharedPlaces = new Map<number, number>();
-  let sharedSize = 0;
-  for (const number of shared) {
-    sharedPlaces.set(number, sharedSize / 4);
-    sharedSize += sizeOf(number);
-  }
-
-  const writeEntry = (view: DataView, at: number, number: number): number => {
-    const key = keyOf[number] as Key;
-    const value = values[number] as ByteString;
-    const suffix = key.suffix;
-    view.setUint8(at, suffix.length);
-    view.setUint8(at + 1, key.index);
-    view.setUint16(at + 2, valueLength(key, value), true);
-    let to = writeLatin1(view, at + XATTR_ENTRY_HEADER_SIZE, suffix);
-    if (key.form === 'digest') {
-      if (value !== '') to = writeMetacopy(view, to, value);
-    } else {
-      if (key.form === 'redirect') view.setUint8(to++, 0x2f);
-      to = writeLatin1(view, to, value);
-    }
-    return at + ((to - at + 3) & ~3);
-  };
-
-  return {
-    first,
-    numbers,
-    areaSizes: areaSizes(first, numbers, counts, sizeOf),
-    shared,
-    sharedSize,
-    hasAcl: [...keys.values()].some(
-      ({ key, numbers: used }) =>
-        used.size > 0 && (key === 'system.posix_acl_access' || key === 'system.posix_acl_default'),
-    ),
-    entrySize: sizeOf,
-    writeEntry,
-    writeArea(view, at, ino, sharedBase) {
-      const end = first[ino + 1] as number;
-      let filter = 0xffffffff;
-      let referenced = 0;
-      let to = at + XATTR_AREA_HEADER_SIZE;
-      for (let i = first[ino] as number; i < end; i++) {
-        const number = numbers[i] as number;
-        filter &= ~(1 << (keyOf[number] as Key).filterBit);
-        if ((counts[number] as number) > 1 && referenced < MAX_SHARED_XATTRS) {
-          view.setUint32(to, sharedBase + (sharedPlaces.get(number) as number), true);
-          to += 4;
-          referenced++;
-        }
-      }
-      let passed = 0;
-      for (let i = first[ino] as number; i < end; i++) {
-        const number = numbers[i] as number;
-        if ((counts[number] as number) > 1 && passed < MAX_SHARED_XATTRS) passed++;
-        else to = writeEntry(view, to, number);
-      }
-      view.setUint32(at, filter >>> 0, true);
-      view.setUint8(at + 4, referenced);
-    },
-  };
+  return { metacopy, redirect, pairs, numbers, first };
 }
 
-/** Whether an inode's content is a file outside the image. */
-export function isExternal(inode: Inode): boolean {
-  return (inode.mode & S_IFMT) === S_IFREG && inode.size !== 0 && !inode.content;
+function makeKey(key: ByteString, form: Key['form']): Key {
+  const { index, suffix } = splitXattrKey(key);
+  return { key, index, suffix, filterMask: ~(1 << nameFilterBit(index, suffix)), form, numbers: new Map() };
+}
+
+function makePair(key: Key, value: ByteString): Pair {
+  return { key, value, size: entrySize(key, value), count: 1, place: 0 };
 }
 
 /** A file's own `trusted.overlay.*` gets one more level, so that overlayfs shows it rather than obeys it. */
@@ -226,8 +224,8 @@ function escaped(key: ByteString): ByteString {
 }
 
 /**
- * The xattrs, escaped, of a whiteout, or of a directory that holds one, with the marks that overlayfs of either mount mode
- * reads. undefined if libcomposefs refuses: its account of the space starts at zero here, and replacing an xattr
+ * The xattrs, escaped, of a whiteout, or of a directory that holds one, with the marks that overlayfs of either mount
+ * mode reads. undefined if libcomposefs refuses: its account of the space starts at zero here, and replacing an xattr
  * takes its old size off first, so that the account may fall below zero.
  */
 function withMarks(order: InodeOrder, ino: number): Xattr[] | undefined {
@@ -255,33 +253,19 @@ function withMarks(order: InodeOrder, ino: number): Xattr[] | undefined {
 }
 
 /** Pairs that more than one inode has: by key, then by length and bytes of the value, all descending. */
-function sharedNumbers(
-  keyOf: readonly Key[],
-  values: readonly ByteString[],
-  counts: readonly number[],
-): number[] {
-  const shared: number[] = [];
-  for (let number = 0; number < counts.length; number++) {
-    if ((counts[number] as number) > 1) shared.push(number);
-  }
-  return shared.sort((a, b) => {
-    const keyA = keyOf[a] as Key;
-    const keyB = keyOf[b] as Key;
-    if (keyA !== keyB) return keyA.key < keyB.key ? 1 : -1;
-    const valueA = values[a] as ByteString;
-    const valueB = values[b] as ByteString;
-    if (valueA.length !== valueB.length) return valueB.length - valueA.length;
-    return valueA < valueB ? 1 : -1;
-  });
+function sharedPairs(pairs: readonly Pair[]): Pair[] {
+  return pairs
+    .filter(({ count }) => count > 1)
+    .sort((a, b) => {
+      if (a.key !== b.key) return a.key.key < b.key.key ? 1 : -1;
+      if (a.value.length !== b.value.length) return b.value.length - a.value.length;
+      return a.value < b.value ? 1 : -1;
+    });
 }
 
-function areaSizes(
-  first: Uint32Array,
-  numbers: readonly number[],
-  counts: readonly number[],
-  sizeOf: (number: number) => number,
-): Uint32Array {
-  const sizes = new Uint32Array(first.length - 1);
+function areaSizes({ inodes }: InodeOrder, collected: Collected): Uint32Array {
+  const { first, numbers, pairs, metacopy, redirect } = collected;
+  const sizes = new Uint32Array(inodes.length);
   for (let ino = 0; ino < sizes.length; ino++) {
     const end = first[ino + 1] as number;
     let at = first[ino] as number;
@@ -290,16 +274,93 @@ function areaSizes(
     let referenced = 0;
     for (; at < end; at++) {
       const number = numbers[at] as number;
-      if ((counts[number] as number) > 1 && referenced < MAX_SHARED_XATTRS) {
-        referenced++;
-        size += 4;
+      if (number >= 0) {
+        const pair = pairs[number] as Pair;
+        if (pair.count > 1 && referenced < MAX_SHARED_XATTRS) {
+          referenced++;
+          size += 4;
+        } else {
+          size += pair.size;
+        }
+      } else if (number === OWN_METACOPY) {
+        size += entrySize(metacopy, (inodes[ino] as Inode).digest ?? '');
       } else {
-        size += sizeOf(number);
+        size += entrySize(redirect, (inodes[ino] as Inode).payload as string);
       }
     }
     sizes[ino] = size;
   }
   return sizes;
+}
+
+function writeArea(
+  { inodes }: InodeOrder,
+  { first, numbers, pairs, metacopy, redirect }: Collected,
+  target: Uint8Array,
+  at: number,
+  ino: number,
+  sharedBase: number,
+): void {
+  const start = first[ino] as number;
+  const end = first[ino + 1] as number;
+  let filter = -1;
+  let referenced = 0;
+  let to = at + XATTR_AREA_HEADER_SIZE;
+  for (let i = start; i < end; i++) {
+    const number = numbers[i] as number;
+    if (number < 0) continue;
+    const pair = pairs[number] as Pair;
+    if (pair.count > 1 && referenced < MAX_SHARED_XATTRS) {
+      setUint32(target, to, sharedBase + pair.place);
+      to += 4;
+      referenced++;
+    }
+  }
+  let passed = 0;
+  for (let i = start; i < end; i++) {
+    const number = numbers[i] as number;
+    if (number === OWN_METACOPY) {
+      filter &= metacopy.filterMask;
+      to = writeEntry(target, to, metacopy, byteString((inodes[ino] as Inode).digest ?? ''));
+    } else if (number === OWN_REDIRECT) {
+      filter &= redirect.filterMask;
+      to = writeEntry(target, to, redirect, (inodes[ino] as Inode).payload as ByteString);
+    } else {
+      const { key, value, count } = pairs[number] as Pair;
+      filter &= key.filterMask;
+      if (count > 1 && passed < MAX_SHARED_XATTRS) passed++;
+      else to = writeEntry(target, to, key, value);
+    }
+  }
+  setUint32(target, at, filter);
+  target[at + 4] = referenced;
+}
+
+/** Writes a pair as an entry; returns the offset behind it. */
+function writeEntry(target: Uint8Array, at: number, key: Key, value: ByteString): number {
+  const length = valueLength(key, value);
+  target[at] = key.suffix.length;
+  target[at + 1] = key.index;
+  target[at + 2] = length;
+  target[at + 3] = length >> 8;
+  let to = writeByteString(target, at + XATTR_ENTRY_HEADER_SIZE, key.suffix);
+  switch (key.form) {
+    case 'raw':
+      to = writeByteString(target, to, value);
+      break;
+    case 'redirect':
+      target[to++] = 0x2f;
+      to = writeByteString(target, to, value);
+      break;
+    case 'digest':
+      if (value !== '') to = writeMetacopy(target, to, value);
+      break;
+  }
+  return at + ((to - at + 3) & ~3);
+}
+
+function entrySize(key: Key, value: string): number {
+  return (XATTR_ENTRY_HEADER_SIZE + key.suffix.length + valueLength(key, value) + 3) & ~3;
 }
 
 function valueLength(key: Key, value: string): number {
@@ -313,16 +374,11 @@ function valueLength(key: Key, value: string): number {
   }
 }
 
-function writeLatin1(view: DataView, at: number, text: string): number {
-  for (let i = 0; i < text.length; i++) view.setUint8(at + i, text.charCodeAt(i));
-  return at + text.length;
-}
-
-function writeMetacopy(view: DataView, at: number, digest: string): number {
+function writeMetacopy(target: Uint8Array, at: number, digest: string): number {
   let to = at;
-  for (const byte of METACOPY_HEADER) view.setUint8(to++, byte);
+  for (const byte of METACOPY_HEADER) target[to++] = byte;
   for (let i = 0; i < digest.length; i += 2) {
-    view.setUint8(to++, (nibble(digest.charCodeAt(i)) << 4) | nibble(digest.charCodeAt(i + 1)));
+    target[to++] = (nibble(digest.charCodeAt(i)) << 4) | nibble(digest.charCodeAt(i + 1));
   }
   return to;
 }
@@ -330,4 +386,11 @@ function writeMetacopy(view: DataView, at: number, digest: string): number {
 /** Value of a lower-case hexadecimal digit. */
 function nibble(code: number): number {
   return code < 0x3a ? code - 0x30 : code - 0x57;
+}
+
+function setUint32(target: Uint8Array, at: number, value: number): void {
+  target[at] = value;
+  target[at + 1] = value >>> 8;
+  target[at + 2] = value >>> 16;
+  target[at + 3] = value >>> 24;
 }
