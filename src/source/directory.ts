@@ -148,11 +148,13 @@ function makeFound(
 }
 
 function setXattrs(inode: Inode, xattrs: readonly Xattr[]): void {
+  const taken: Xattr[] = [];
   let cost: number | undefined = 0;
   for (const xattr of xattrs) {
-    cost = setXattr(inode.xattrs, xattr, cost);
+    cost = setXattr(taken, xattr, cost);
     if (cost === undefined) throw systemCallError('xattrs', 'ERANGE');
   }
+  inode.xattrs = taken;
 }
 
 const isUserXattr = (key: ByteString): boolean => key.startsWith('user.');

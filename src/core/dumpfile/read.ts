@@ -20,7 +20,7 @@ export interface ReadDumpOptions {
 /** Bytes of the xattr fields of one line. */
 const XATTR_FIELDS_MAX = 65535;
 
-/** Distinct xattr fields that are remembered, so that labels which many files have are parsed once. */
+/** Distinct ends of lines that are remembered, so that the labels which many files have are parsed once. */
 const XATTR_CACHE_MAX = 4096;
 
 const EMPTY = byteString('');
@@ -29,6 +29,8 @@ const DASH = 0x2d;
 const DOT = 0x2e;
 const SLASH = 0x2f;
 const U32_MAX = 0xffffffff;
+/** A digest that need not be looked at more closely. */
+const DIGEST = /^[0-9a-f]{64}$/;
 
 /**
  * Reads a dump file.
@@ -61,8 +63,7 @@ class DumpReader {
   #lastParentPath = '';
   #lastParent: Inode | undefined;
   readonly #links: { link: { linkTo: DirectoryEntry }; target: ByteString | undefined; line: number }[] = [];
-  readonly #xattrCache = new Map<string, Xattr>();
-  readonly #lineXattrs: Xattr[] = [];
+  readonly #xattrCache = new Map<string, readonly Xattr[]>();
 
   // The text that is being read, the offset in it, and where the next special character is at or after that.
   #text = EMPTY;
@@ -131,7 +132,8 @@ class DumpReader {
     const pathEnd = text.indexOf(' ', start);
     if (pathEnd < 0 || pathEnd > end || firstEscape < pathEnd || text.charCodeAt(start) !== SLASH)
       return false;
-    const slash = text.lastIndexOf('/', pathEnd);
+    let slash = pathEnd - 1;
+    while (text.charCodeAt(slash) !== SLASH) slash--;
     const name = text.slice(slash + 1, pathEnd) as ByteString;
     if (name === '' || name.length > NAME_MAX || name === '.' || name === '..' || this.#strict) return false;
 
@@ -160,7 +162,7 @@ class DumpReader {
     if (digestEnd < 0 || digestEnd > end) digestEnd = end;
     if (firstEscape < digestEnd) return false;
     const digest = this.#slice(at, digestEnd);
-    if (digest !== undefined && !isDigest(digest)) return false;
+    if (digest !== undefined && !DIGEST.test(digest)) return false;
 
     const type = mode & S_IFMT;
     switch (type) {
@@ -201,19 +203,14 @@ class DumpReader {
     if (parent.size === siblings) throw malformed("Can't add child");
     if (type === S_IFDIR) this.#directories.set(text.slice(start, pathEnd), inode);
     this.#at = digestEnd + 1;
-    if (this.#at < end) this.#readXattrs(inode, firstEscape < end);
+    if (this.#at < end) inode.xattrs = this.#xattrs(firstEscape < end);
     return true;
   }
 
   /** The entries of the directory whose path ends before `slash`, if it is known. */
   #plainParent(start: number, slash: number): Map<ByteString, DirectoryEntry> | undefined {
-    const last = this.#lastParentPath;
-    if (
-      last.length !== slash - start ||
-      !this.#text.startsWith(last, start) ||
-      this.#lastParent === undefined
-    ) {
-      const path = this.#text.slice(start, slash);
+    const path = this.#text.slice(start, slash);
+    if (this.#lastParent === undefined || path !== this.#lastParentPath) {
       const parent = this.#directories.get(path);
       if (parent === undefined) return undefined;
       this.#lastParentPath = path;
@@ -339,7 +336,7 @@ class DumpReader {
       if (valid) inode.digest = lowerHex(digest.length === 64 ? digest : byteString(digest.slice(0, 64)));
       else if (type === S_IFREG && size !== 0 && !content) throw malformed(`Invalid digest ${digest}`);
     }
-    if (this.#at < this.#end) this.#readXattrs(inode, hasEscape);
+    if (this.#at < this.#end) inode.xattrs = this.#xattrs(hasEscape);
   }
 
   #readMtime(inode: Inode, field: ByteString): void {
@@ -349,31 +346,20 @@ class DumpReader {
     inode.mtimeNsec = lowWord(parseDecimal(dot < 0 ? EMPTY : byteString(field.slice(dot + 1))));
   }
 
-  #readXattrs(inode: Inode, hasEscape: boolean): void {
+  /** The rest of the line. */
+  #xattrs(hasEscape: boolean): readonly Xattr[] {
     if (this.#end - this.#at > XATTR_FIELDS_MAX) throw malformed('Too many xattrs');
-    const xattrs = this.#lineXattrs;
-    xattrs.length = 0;
+    const text = this.#text.slice(this.#at, this.#end);
+    const cached = this.#xattrCache.get(text);
+    if (cached !== undefined) return cached;
+    const xattrs: Xattr[] = [];
     let account: number | undefined = 0;
     while (this.#at < this.#end) {
-      account = setXattr(xattrs, this.#xattr(this.#field(), hasEscape), account);
+      account = setXattr(xattrs, parseXattr(this.#field(), hasEscape), account);
       if (account === undefined) throw malformed("Can't set xattr");
     }
-    // A copy has no room to grow: with half a million of them that counts.
-    inode.xattrs = xattrs.slice();
-  }
-
-  #xattr(field: ByteString, hasEscape: boolean): Xattr {
-    const cached = this.#xattrCache.get(field);
-    if (cached !== undefined) return cached;
-    const equal = field.indexOf('=');
-    if (equal < 0) throw malformed('Missing = in xattr');
-    const rawKey = byteString(field.slice(0, equal));
-    const rawValue = byteString(field.slice(equal + 1));
-    const key = hasEscape ? cString(unescapeField(rawKey)) : rawKey;
-    const value = hasEscape ? unescapeField(rawValue) : rawValue;
-    const xattr: Xattr = [key, value];
-    if (this.#xattrCache.size < XATTR_CACHE_MAX) this.#xattrCache.set(field, xattr);
-    return xattr;
+    if (this.#xattrCache.size < XATTR_CACHE_MAX) this.#xattrCache.set(text, xattrs);
+    return xattrs;
   }
 
   /** The next field of the line; empty behind its end. */
@@ -424,6 +410,14 @@ class DumpReader {
     this.#directories.set(parentPath, found);
     return found;
   }
+}
+
+function parseXattr(field: ByteString, hasEscape: boolean): Xattr {
+  const equal = field.indexOf('=');
+  if (equal < 0) throw malformed('Missing = in xattr');
+  const key = byteString(field.slice(0, equal));
+  const value = byteString(field.slice(equal + 1));
+  return hasEscape ? [cString(unescapeField(key)), unescapeField(value)] : [key, value];
 }
 
 /** What `path` names, slashes collapsing, links not followed. */
@@ -489,16 +483,6 @@ function isKnownType(mode: number): boolean {
     default:
       return false;
   }
-}
-
-/** Whether it is 64 digits of lower-case hexadecimal; others are looked at more closely. */
-function isDigest(text: string): boolean {
-  if (text.length !== 64) return false;
-  for (let i = 0; i < 64; i++) {
-    const code = text.charCodeAt(i);
-    if (code < 0x30 || code > 0x66 || (code > 0x39 && code < 0x61)) return false;
-  }
-  return true;
 }
 
 function lowerHex(digest: ByteString): string {

@@ -11,6 +11,8 @@ import { S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG, S_IFSOCK 
 export const BLOCK_SIZE = 4096;
 export const BLOCK_BITS = 12;
 export const SLOT_SIZE = 32;
+/** Data that ends in a piece longer than this gets a whole block for it. */
+export const MAX_TAIL = BLOCK_SIZE / 2;
 
 /** The composefs header: 32 bytes at offset 0; the rest up to the superblock is zero. */
 export const COMPOSEFS_MAGIC = 0xd078629a;

@@ -8,7 +8,7 @@ import { type ByteString, byteString, displayByteString } from '../bytes/byte-st
 import { SealtreeError } from '../errors.ts';
 import { type DirectoryEntry, type HardLink, type Inode, isHardLink, makeInode } from '../fs/file-tree.ts';
 import { S_IFCHR, S_IFMT } from '../fs/mode.ts';
-import { direntType, MAX_FORMAT_VERSION } from './format.ts';
+import { BLOCK_SIZE, DIRENT_SIZE, direntType, MAX_FORMAT_VERSION, MAX_TAIL } from './format.ts';
 
 export interface FormatVersions {
   /** The version to write unless the tree asks for a newer one. */
@@ -32,13 +32,18 @@ export interface InodeOrder {
   /** By inode number. */
   readonly inodes: readonly Inode[];
   /** Directory entry type as written, by inode number. */
-  readonly types: Uint8Array;
+  readonly types: readonly number[];
   /** Inode number of the directory that owns an inode. */
   readonly parents: readonly number[];
-  /** Inode numbers of the directories, ascending; the next three are parallel to it. */
+  /** Inode numbers of the directories, ascending; those that follow are parallel to it. */
   readonly directories: readonly number[];
   /** Index of a directory's first entry; one more than directories. */
   readonly firstEntries: readonly number[];
+  /** Index of the first entry that stands in the tail of a directory, not in a block. */
+  readonly tailEntries: readonly number[];
+  readonly directoryBlocks: readonly number[];
+  /** Bytes of the tail. */
+  readonly directoryTails: readonly number[];
   readonly directoryLinks: readonly number[];
   /** Names of all directories one after the other, `.` and `..` among them. */
   readonly entryNames: readonly ByteString[];
@@ -66,9 +71,13 @@ export function orderInodes(root: Inode, versions: FormatVersions): InodeOrder {
   if (direntType(root.mode) !== 2) throw refusal('Not a directory', '/', 'the root is not a directory');
   const stub = makeStub(root);
   const inodes: Inode[] = [root];
+  const types: number[] = [2];
   const parents: number[] = [0];
   const directories: number[] = [];
   const firstEntries: number[] = [];
+  const tailEntries: number[] = [];
+  const directoryBlocks: number[] = [];
+  const directoryTails: number[] = [];
   const directoryLinks: number[] = [];
   const entryNames: ByteString[] = [];
   const entryInos: number[] = [];
@@ -84,9 +93,10 @@ export function orderInodes(root: Inode, versions: FormatVersions): InodeOrder {
       minMtimeSec = inode.mtimeSec;
       minMtimeNsec = inode.mtimeNsec;
     }
-    if (direntType(inode.mode) !== 2) continue;
+    if (types[ino] !== 2) continue;
+    const firstEntry = entryNames.length;
     directories.push(ino);
-    firstEntries.push(entryNames.length);
+    firstEntries.push(firstEntry);
     const { names, entries } = sortedEntries(inode, ino === 0 ? stub : undefined);
     const dotAt = position(names, DOT);
     const dotDotAt = position(names, DOT_DOT);
@@ -112,25 +122,34 @@ export function orderInodes(root: Inode, versions: FormatVersions): InodeOrder {
       entryInos.push(childIno);
       inodes.push(child);
       parents.push(ino);
-      const type = direntType(child.mode);
+      let type = direntType(child.mode);
       if (type === 2) links++;
       else if (type === 0) {
         faults.push({ ino: childIno, message: 'Invalid argument', reason: 'unknown file type' });
-      } else if (type === 3 && child.rdev === 0 && child !== stub && !firstWhiteouts.has(ino)) {
-        firstWhiteouts.set(ino, childIno);
+      } else if (type === 3 && child.rdev === 0 && child !== stub) {
+        type = 1;
+        if (!firstWhiteouts.has(ino)) firstWhiteouts.set(ino, childIno);
       }
+      types.push(type);
     }
     directoryLinks.push(links);
+    const { tailEntry, blocks, tail } = layOut(entryNames, firstEntry);
+    tailEntries.push(tailEntry);
+    directoryBlocks.push(blocks);
+    directoryTails.push(tail);
   }
   firstEntries.push(entryNames.length);
 
   return {
     version: chooseVersion(versions, firstWhiteouts.size > 0),
     inodes,
-    types: entryTypes(inodes, stub),
+    types,
     parents,
     directories,
     firstEntries,
+    tailEntries,
+    directoryBlocks,
+    directoryTails,
     directoryLinks,
     entryNames,
     entryInos: resolveLinks(inodes, entryInos, pendingLinks),
@@ -243,13 +262,26 @@ function position(names: readonly ByteString[], name: ByteString): number {
   return low;
 }
 
-function entryTypes(inodes: readonly Inode[], stub: Inode): Uint8Array {
-  const types = new Uint8Array(inodes.length);
-  for (let ino = 0; ino < inodes.length; ino++) {
-    const inode = inodes[ino] as Inode;
-    types[ino] = inode !== stub && isWhiteout(inode) ? 1 : direntType(inode.mode);
+/** How the entries from `first` on are cut into blocks, and what of them is a tail behind the inode. */
+function layOut(
+  names: readonly ByteString[],
+  first: number,
+): { tailEntry: number; blocks: number; tail: number } {
+  let tailEntry = first;
+  let blocks = 0;
+  let used = 0;
+  for (let entry = first; entry < names.length; entry++) {
+    const cost = DIRENT_SIZE + (names[entry] as ByteString).length;
+    if (used + cost > BLOCK_SIZE) {
+      blocks++;
+      used = 0;
+      tailEntry = entry;
+    }
+    used += cost;
   }
-  return types;
+  return used > MAX_TAIL
+    ? { tailEntry: names.length, blocks: blocks + 1, tail: 0 }
+    : { tailEntry, blocks, tail: used };
 }
 
 /** Fills in the inode numbers of hard links, through chains of links. */

@@ -10,18 +10,15 @@ import {
   BLOCK_SIZE,
   CHUNK_ADDRESS_SIZE,
   COMPACT_INODE_SIZE,
-  DIRENT_SIZE,
   EXTENDED_INODE_SIZE,
   INODES_START,
   MAX_CHUNK_BITS,
   MAX_CHUNKS,
+  MAX_TAIL,
   SLOT_SIZE,
 } from './format.ts';
 import { type InodeOrder, isWhiteout, throwFirstFault } from './order.ts';
 import { type ImageXattrs, isExternal } from './xattrs.ts';
-
-/** A tail longer than this gets a block of its own. */
-const MAX_TAIL = BLOCK_SIZE / 2;
 
 export interface Placement {
   /** By inode number: address of the inode in slots. A double: images may be larger than 4 GiB. */
@@ -32,8 +29,6 @@ export interface Placement {
   readonly tails: Uint16Array;
   /** By inode number: data blocks. */
   readonly blockCounts: Uint32Array;
-  /** Index of the first entry in a directory's tail; parallel to `order.directories`. */
-  readonly tailEntries: readonly number[];
   readonly inodesEnd: number;
   readonly dataStart: number;
   readonly blocks: number;
@@ -43,14 +38,12 @@ export interface Placement {
 type Size = number | bigint;
 
 export function placeInodes(order: InodeOrder, xattrs: ImageXattrs): Placement {
+  const { faults } = order;
   const count = order.inodes.length;
   const nids = new Float64Array(count);
   const extended = new Uint8Array(count);
   const tails = new Uint16Array(count);
   const blockCounts = new Uint32Array(count);
-  const tailEntries = measure(order, tails, blockCounts);
-  throwFirstFault(order);
-
   let at = INODES_START;
   let dataBlocks = 0;
   let directory = 0;
@@ -59,13 +52,36 @@ export function placeInodes(order: InodeOrder, xattrs: ImageXattrs): Placement {
     const type = order.types[ino] as number;
     let size: Size = inode.size;
     let links = inode.nlink;
-    if (type === 2) {
-      size = directorySize(blockCounts[ino] as number, tails[ino] as number);
-      links = order.directoryLinks[directory++] as number;
-    } else if (type === 1 && isWhiteout(inode)) {
-      size = 0;
-    } else if (type === 7) {
-      size = inode.payload?.length ?? 0;
+    let tail = 0;
+    let blocks = 0;
+    switch (type) {
+      case 1:
+        if (isExternal(inode)) {
+          const chunks = chunksOf(size);
+          if (chunks !== undefined) tail = chunks.count * CHUNK_ADDRESS_SIZE;
+          else
+            faults.push({
+              ino,
+              message: 'File too large',
+              reason: `size is ${size}, the most is ${2 ** 53}`,
+            });
+        } else if (isWhiteout(inode)) {
+          size = 0;
+        } else if (inode.content) {
+          const rest = inode.content.length % BLOCK_SIZE;
+          tail = rest <= MAX_TAIL ? rest : 0;
+          blocks = Math.floor(inode.content.length / BLOCK_SIZE) + (rest <= MAX_TAIL ? 0 : 1);
+        }
+        break;
+      case 2:
+        blocks = order.directoryBlocks[directory] as number;
+        tail = order.directoryTails[directory] as number;
+        links = order.directoryLinks[directory++] as number;
+        size = directorySize(blocks, tail);
+        break;
+      case 7:
+        size = tail = inode.payload?.length ?? 0;
+        break;
     }
     const compact =
       inode.mtimeNsec === order.minMtimeNsec &&
@@ -78,12 +94,11 @@ export function placeInodes(order: InodeOrder, xattrs: ImageXattrs): Placement {
 
     at = roundUp(at, SLOT_SIZE);
     const fixed = (compact ? COMPACT_INODE_SIZE : EXTENDED_INODE_SIZE) + (xattrs.areaSizes[ino] as number);
-    const tail = tails[ino] as number;
     if (type === 7) {
       const total = fixed + tail;
       if (total >= BLOCK_SIZE) {
-        blockCounts[ino] = 1;
-        tails[ino] = 0;
+        blocks = 1;
+        tail = 0;
       }
       // The whole of a symlink is wanted in one block, also when its target has just been moved out.
       if (Math.floor(at / BLOCK_SIZE) !== Math.floor((at + total - 1) / BLOCK_SIZE)) {
@@ -96,16 +111,19 @@ export function placeInodes(order: InodeOrder, xattrs: ImageXattrs): Placement {
         if (tail <= BLOCK_SIZE - ((at + fixed + shift) % BLOCK_SIZE)) {
           at += shift;
         } else {
-          (blockCounts[ino] as number)++;
-          tails[ino] = 0;
+          blocks++;
+          tail = 0;
           at = roundUp(at, BLOCK_SIZE);
         }
       }
     }
+    tails[ino] = tail;
+    blockCounts[ino] = blocks;
     nids[ino] = at / SLOT_SIZE;
-    at += fixed + (tails[ino] as number);
-    dataBlocks += blockCounts[ino] as number;
+    at += fixed + tail;
+    dataBlocks += blocks;
   }
+  throwFirstFault(order);
   const inodesEnd = roundUp(at, SLOT_SIZE);
   const dataStart = roundUp(inodesEnd + xattrs.sharedSize, BLOCK_SIZE);
   return {
@@ -113,7 +131,6 @@ export function placeInodes(order: InodeOrder, xattrs: ImageXattrs): Placement {
     extended,
     tails,
     blockCounts,
-    tailEntries,
     inodesEnd,
     dataStart,
     blocks: dataStart / BLOCK_SIZE + dataBlocks,
@@ -144,61 +161,4 @@ export function chunksOf(size: Size): { bits: number; count: number } | undefine
 /** Binary digits of a number below 2^53. */
 function bitsOf(value: number): number {
   return value < 0x100000000 ? 32 - Math.clz32(value) : 64 - Math.clz32(Math.floor(value / 0x100000000));
-}
-
-/** Fills in tails and blocks as they are before placement. */
-function measure(order: InodeOrder, tails: Uint16Array, blockCounts: Uint32Array): number[] {
-  const tailEntries: number[] = [];
-  for (let ino = 0; ino < order.inodes.length; ino++) {
-    const inode = order.inodes[ino] as Inode;
-    switch (order.types[ino]) {
-      case 1: {
-        if (isExternal(inode)) {
-          const chunks = chunksOf(inode.size);
-          if (chunks !== undefined) tails[ino] = chunks.count * CHUNK_ADDRESS_SIZE;
-          else {
-            order.faults.push({
-              ino,
-              message: 'File too large',
-              reason: `size is ${inode.size}, the most is ${2 ** 53}`,
-            });
-          }
-        } else if (inode.content && !isWhiteout(inode)) {
-          const tail = inode.content.length % BLOCK_SIZE;
-          tails[ino] = tail <= MAX_TAIL ? tail : 0;
-          blockCounts[ino] = Math.floor(inode.content.length / BLOCK_SIZE) + (tail <= MAX_TAIL ? 0 : 1);
-        }
-        break;
-      }
-      case 2: {
-        const directory = tailEntries.length;
-        const end = order.firstEntries[directory + 1] as number;
-        let first = order.firstEntries[directory] as number;
-        let blocks = 0;
-        let used = 0;
-        for (let entry = first; entry < end; entry++) {
-          const cost = DIRENT_SIZE + (order.entryNames[entry] as string).length;
-          if (used + cost > BLOCK_SIZE) {
-            blocks++;
-            used = 0;
-            first = entry;
-          }
-          used += cost;
-        }
-        if (used > MAX_TAIL) {
-          blocks++;
-          used = 0;
-          first = end;
-        }
-        tailEntries.push(first);
-        blockCounts[ino] = blocks;
-        tails[ino] = used;
-        break;
-      }
-      case 7:
-        tails[ino] = inode.payload?.length ?? 0;
-        break;
-    }
-  }
-  return tailEntries;
 }

@@ -449,9 +449,10 @@ class ImageReader {
     if (inlineOffset > end) {
       throw wrong(what, offset, `room for ${sharedCount} shared ones`, `${found.xattrSize} bytes`);
     }
+    const own: Xattr[] = [];
     let account: number | undefined = 0;
     const add = (xattr: Xattr, place: number) => {
-      account = applyXattr(found.inode, xattr, account as number);
+      account = applyXattr(found.inode, own, xattr, account as number);
       if (account === undefined) throw wrong(what, place, `at most ${IMAGE_XATTR_BUDGET} bytes`, 'more');
     };
     for (let place = inlineOffset; place + XATTR_ENTRY_HEADER_SIZE <= end; ) {
@@ -472,6 +473,7 @@ class ImageReader {
       }
       add(xattr, place);
     }
+    found.inode.xattrs = own;
   }
 
   #readXattr(offset: number, end: number, what: string): { xattr: Xattr; size: number } {
@@ -509,8 +511,8 @@ class ImageReader {
   }
 }
 
-/** Gives an inode an xattr of the image, or what that stands for. Returns the new cost of its xattrs. */
-function applyXattr(inode: Inode, xattr: Xattr, account: number): number | undefined {
+/** Adds an xattr of the image to an inode's own, or does what it stands for. Returns the new cost of `own`. */
+function applyXattr(inode: Inode, own: Xattr[], xattr: Xattr, account: number): number | undefined {
   const [key, value] = xattr;
   const isFile = (inode.mode & S_IFMT) === S_IFREG;
   if (key === OVERLAY_REDIRECT) {
@@ -538,11 +540,11 @@ function applyXattr(inode: Inode, xattr: Xattr, account: number): number | undef
   }
   if (key === ESCAPED_WHITEOUTS || key === USER_WHITEOUT || key === USER_WHITEOUTS) return account;
   if (key.startsWith(OVERLAY_ESCAPE_PREFIX)) {
-    const own = byteString(OVERLAY_PREFIX + key.slice(OVERLAY_ESCAPE_PREFIX.length));
-    return setXattr(inode.xattrs, [own, value], account, IMAGE_XATTR_BUDGET);
+    const unescaped = byteString(OVERLAY_PREFIX + key.slice(OVERLAY_ESCAPE_PREFIX.length));
+    return setXattr(own, [unescaped, value], account, IMAGE_XATTR_BUDGET);
   }
   if (key.startsWith(OVERLAY_PREFIX)) return account;
-  return setXattr(inode.xattrs, xattr, account, IMAGE_XATTR_BUDGET);
+  return setXattr(own, xattr, account, IMAGE_XATTR_BUDGET);
 }
 
 /** The error for an image that is not what it should be: the thing, its offset, what was expected and found. */

@@ -182,7 +182,7 @@ function writeInodes(out: ImageOutput, image: Image): void {
           out,
           tailAt,
           image,
-          placement.tailEntries[directory] as number,
+          order.tailEntries[directory] as number,
           order.firstEntries[directory + 1] as number,
         );
         directory++;
@@ -264,8 +264,8 @@ function writeBlocks(out: ImageOutput, image: Image): void {
 }
 
 function writeDirectoryBlocks(out: ImageOutput, image: Image, directory: number, start: number): void {
-  const { order, placement } = image;
-  const end = placement.tailEntries[directory] as number;
+  const { order } = image;
+  const end = order.tailEntries[directory] as number;
   let offset = start;
   for (let first = order.firstEntries[directory] as number; first < end; offset += BLOCK_SIZE) {
     let used = 0;

@@ -48,6 +48,9 @@ export interface ImageXattrs {
 const OWN_METACOPY = -1;
 const OWN_REDIRECT = -2;
 
+/** Arrays of xattrs that are remembered with their numbers. */
+const MAX_KNOWN = 4096;
+
 /** A key of the image. */
 interface Key {
   readonly key: ByteString;
@@ -81,7 +84,7 @@ export function imageXattrs(order: InodeOrder): ImageXattrs {
     sharedSize += pair.size;
   }
   return {
-    areaSizes: areaSizes(order, collected),
+    areaSizes: areaSizes(collected),
     sharedSize,
     hasAcl: collected.pairs.some(
       ({ key: { key } }) => key === 'system.posix_acl_access' || key === 'system.posix_acl_default',
@@ -109,6 +112,8 @@ interface Collected {
   readonly numbers: number[];
   /** Index of an inode's first number, by inode number; one more than inodes. */
   readonly first: Uint32Array;
+  /** Bytes of the entries of an inode's own metacopy and redirect, by inode number. */
+  readonly ownSizes: Uint16Array;
 }
 
 function collect(order: InodeOrder): Collected {
@@ -119,6 +124,9 @@ function collect(order: InodeOrder): Collected {
   const pairs: Pair[] = [];
   const numbers: number[] = [];
   const first = new Uint32Array(inodes.length + 1);
+  const ownSizes = new Uint16Array(inodes.length);
+  /** Numbers of xattrs that inodes have in common as one array. */
+  const known = new Map<readonly Xattr[], readonly number[]>();
   const digests = new FirstHolders(inodes.length, (ino) => (inodes[ino] as Inode).digest ?? '');
   const payloads = new FirstHolders(inodes.length, (ino) => (inodes[ino] as Inode).payload ?? '');
   const stubXattrs: Xattr[] = [];
@@ -153,6 +161,18 @@ function collect(order: InodeOrder): Collected {
     }
     add(start, number);
   };
+  const addAll = (start: number, xattrs: readonly Xattr[]): void => {
+    const same = known.get(xattrs);
+    if (same !== undefined) {
+      for (const number of same) {
+        (pairs[number] as Pair).count++;
+        numbers.push(number);
+      }
+      return;
+    }
+    for (const [key, value] of xattrs) addPair(start, escaped(key), value);
+    if (known.size < MAX_KNOWN) known.set(xattrs, numbers.slice(start));
+  };
   /** The number of a value that `holder` had before; now it is no longer the holder's own. */
   const share = (key: Key, holder: number, value: string, own: number): number => {
     let number = key.numbers.get(value);
@@ -161,6 +181,7 @@ function collect(order: InodeOrder): Collected {
       key.numbers.set(value, number);
       pairs.push(makePair(key, byteString(value)));
       numbers[numbers.indexOf(own, first[holder])] = number;
+      (ownSizes[holder] as number) -= entrySize(key, value);
     }
     (pairs[number] as Pair).count++;
     return number;
@@ -182,19 +203,26 @@ function collect(order: InodeOrder): Collected {
         continue;
       }
       for (const [key, value] of marked) addPair(start, key, value);
-    } else {
-      for (let i = 0; i < xattrs.length; i++) {
-        const xattr = xattrs[i] as Xattr;
-        addPair(start, escaped(xattr[0]), xattr[1]);
-      }
+    } else if (xattrs.length > 0) {
+      addAll(start, xattrs);
     }
     if (isExternal(inode)) {
       const digest = inode.digest ?? '';
       const digestHolder = digests.find(digest, ino);
-      add(start, digestHolder < 0 ? OWN_METACOPY : share(metacopy, digestHolder, digest, OWN_METACOPY));
+      if (digestHolder < 0) {
+        add(start, OWN_METACOPY);
+        ownSizes[ino] = entrySize(metacopy, digest);
+      } else {
+        add(start, share(metacopy, digestHolder, digest, OWN_METACOPY));
+      }
       if (inode.payload !== undefined && inode.payload !== '') {
         const holder = payloads.find(inode.payload, ino);
-        add(start, holder < 0 ? OWN_REDIRECT : share(redirect, holder, inode.payload, OWN_REDIRECT));
+        if (holder < 0) {
+          add(start, OWN_REDIRECT);
+          (ownSizes[ino] as number) += entrySize(redirect, inode.payload);
+        } else {
+          add(start, share(redirect, holder, inode.payload, OWN_REDIRECT));
+        }
       }
     }
     if (ino === 0) {
@@ -204,7 +232,7 @@ function collect(order: InodeOrder): Collected {
     }
   }
   first[inodes.length] = numbers.length;
-  return { metacopy, redirect, pairs, numbers, first };
+  return { metacopy, redirect, pairs, numbers, first, ownSizes };
 }
 
 function makeKey(key: ByteString, form: Key['form']): Key {
@@ -263,29 +291,23 @@ function sharedPairs(pairs: readonly Pair[]): Pair[] {
     });
 }
 
-function areaSizes({ inodes }: InodeOrder, collected: Collected): Uint32Array {
-  const { first, numbers, pairs, metacopy, redirect } = collected;
-  const sizes = new Uint32Array(inodes.length);
+function areaSizes({ first, numbers, pairs, ownSizes }: Collected): Uint32Array {
+  const sizes = new Uint32Array(ownSizes.length);
   for (let ino = 0; ino < sizes.length; ino++) {
     const end = first[ino + 1] as number;
     let at = first[ino] as number;
     if (at === end) continue;
-    let size = XATTR_AREA_HEADER_SIZE;
+    let size = XATTR_AREA_HEADER_SIZE + (ownSizes[ino] as number);
     let referenced = 0;
     for (; at < end; at++) {
       const number = numbers[at] as number;
-      if (number >= 0) {
-        const pair = pairs[number] as Pair;
-        if (pair.count > 1 && referenced < MAX_SHARED_XATTRS) {
-          referenced++;
-          size += 4;
-        } else {
-          size += pair.size;
-        }
-      } else if (number === OWN_METACOPY) {
-        size += entrySize(metacopy, (inodes[ino] as Inode).digest ?? '');
+      if (number < 0) continue;
+      const pair = pairs[number] as Pair;
+      if (pair.count > 1 && referenced < MAX_SHARED_XATTRS) {
+        referenced++;
+        size += 4;
       } else {
-        size += entrySize(redirect, (inodes[ino] as Inode).payload as string);
+        size += pair.size;
       }
     }
     sizes[ino] = size;

@@ -23,8 +23,8 @@ export interface Inode {
   mtimeSec: number | bigint;
   /** 32 bits. */
   mtimeNsec: number;
-  /** In no particular order; keys are distinct. */
-  xattrs: Xattr[];
+  /** In no particular order; keys are distinct. Never changed in place: inodes may share one array. */
+  xattrs: readonly Xattr[];
   /** Symlink: its target. Regular file with external content: path of the backing object, or undefined. */
   payload: ByteString | undefined;
   /** Regular file: content held in the image itself. */
