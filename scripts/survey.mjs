@@ -10,11 +10,10 @@ const MOUNT_POINTS = ['dev', 'proc', 'sys', 'run'];
  * Walks a tree. Names are latin1 strings, one character for each byte.
  *
  * @param tree its path
- * @param leftOut paths of folders that are not looked into, absolute
  * @returns entries, bytes and blocks of what can be committed, one file to show (path below the tree), and what is
  * skipped: reason to paths below the tree
  */
-export function surveyTree(tree, leftOut = []) {
+export function surveyTree(tree) {
   const survey = { entries: 1, bytes: 0, space: 4096, sample: undefined, skipped: new Map() };
   const top = Buffer.from(tree).toString('latin1').replace(/\/+$/, '');
   const device = lstatSync(bytes(`${top}/`)).dev;
@@ -24,9 +23,7 @@ export function surveyTree(tree, leftOut = []) {
       const path = `${folder}/${name}`;
       const stat = lstatSync(bytes(`${top}${path}`), { throwIfNoEntry: false });
       if (stat === undefined) continue;
-      const reason = leftOut.includes(`${top}${path}`)
-        ? 'the folder of this tour'
-        : reasonToSkip(folder, name, stat, `${top}${path}`, device);
+      const reason = reasonToSkip(folder, name, stat, `${top}${path}`, device);
       if (reason !== undefined) {
         if (!survey.skipped.has(reason)) survey.skipped.set(reason, []);
         survey.skipped.get(reason).push(path);

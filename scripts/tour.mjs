@@ -14,7 +14,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { dirname, join, resolve } from 'node:path';
+import { dirname, join, relative, resolve } from 'node:path';
 import { execa, execaSync } from 'execa';
 import { surveyTree } from './survey.mjs';
 
@@ -36,17 +36,19 @@ export async function tour(root, args) {
   if (!existsSync(tree) || !statSync(tree).isDirectory()) return refuse(`${tree}: not a folder`, 2);
 
   say(`sealtree: the whole path on a real tree, ${tree}`);
-  const places = [join(root, '.cache'), '/var/tmp', tmpdir()].map((place) => join(place, 'sealtree-tour'));
+  const places = [join(root, '.cache'), '/var/tmp', tmpdir()];
   let survey;
   try {
-    survey = surveyTree(tree, places);
+    survey = surveyTree(tree);
   } catch (error) {
     return refuse(error.message, 1);
   }
   tellSurvey(survey);
   const place = placeFor(survey, places);
   if (place === undefined) return 1;
-  const work = mkdtempSync(join(place, 'work-'));
+  const work = mkdtempSync(join(place, 'sealtree-tour-'));
+  const below = relative(tree, work);
+  if (!below.startsWith('..')) survey.skipped.set('the folder of this tour', [`/${below}`]);
   const stage = new Stage(root, work);
   const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'];
   const dieBy = (signal) => {
@@ -102,6 +104,7 @@ async function show(stage, tree, survey, work) {
 
   stage.title('Verified, trusting nothing but the public key');
   await stage.run(['verify', '--repo=repo', `--keys-file=${KEY}`, BRANCH]);
+  say('Signature verified, and every object behind it read and compared.');
 
   await showMount(stage, tree, survey, digest, isRoot);
   await showRefusal(stage, survey, work);
