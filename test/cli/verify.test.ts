@@ -7,6 +7,7 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
+  symlinkSync,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -344,10 +345,52 @@ describe('verify of a deployment', () => {
     expect(at().status).toBe(3);
   });
 
+  it('is found by the kernel command line, and judged by what an initramfs holds', () => {
+    const initramfs = join(scratch, 'initramfs');
+    mkdirSync(join(initramfs, 'etc/ostree'), { recursive: true });
+    writeFileSync(join(initramfs, 'etc/ostree/prepare-root.conf'), '[composefs]\nenabled=signed\n');
+    writeFileSync(join(initramfs, 'etc/ostree/initramfs-root-binding.key'), `${goldenKey('a')}\n`);
+    const boot = join(sysroot, 'ostree/boot.1.1/golden/sum');
+    mkdirSync(boot, { recursive: true });
+    symlinkSync('boot.1.1', join(sysroot, 'ostree/boot.1'));
+    symlinkSync(`../../../deploy/golden/deploy/${commit}.0`, join(boot, '0'));
+    symlinkSync('../../../../elsewhere', join(boot, '1'));
+    mkdirSync(join(sysroot, 'elsewhere'));
+    const under = (cmdline: string) =>
+      verify(`--config=${initramfs}`, `--cmdline=${cmdline}`, '--json', sysroot);
+    const target = '/ostree/boot.1/golden/sum';
+    const found = report(under(`rw ostree=${target}/0 ostree=/other`));
+    expect(found.verdict).toBe('valid');
+    expect(JSON.stringify(found.plan)).toContain('/etc/ostree/initramfs-root-binding.key');
+    // Messages: ostree-prepare-root 2026.4, but for the last two, which it does not have.
+    const link = `${sysroot}${target}`;
+    expect(under('rw').stderr).toBe('sealtree: No ostree target found\n');
+    expect(under(`ostree=${target}/2`).stderr).toBe(
+      `sealtree: Couldn't find specified OSTree root '${link}/2'\n`,
+    );
+    expect(under(`ostree=${target}`).stderr).toBe(
+      `sealtree: OSTree target is not a symbolic link: ${link}\n`,
+    );
+    expect(under(`ostree=${target}/1`)).toMatchObject({
+      status: 4,
+      stderr: expect.stringContaining('leads out of ostree/deploy'),
+    });
+    expect(under(`ostree=${target}/0 ostree.prepare-root.composefs=0`)).toMatchObject({
+      status: 3,
+      stderr: expect.stringContaining('would turn off the signature check'),
+    });
+    writeFileSync(join(initramfs, 'etc/ostree/initramfs-root-binding.key'), `${goldenKey('wrong')}\n`);
+    expect(under(`ostree=${target}/0`).status).toBe(3);
+  });
+
   it('refuses what is no image, and what is no deployment', () => {
     writeFileSync(image, 'no image');
     expect(at().status).toBe(3);
-    const ran = verify(`--key=${goldenKey('a')}`, `--repo=${sysroot}/ostree/repo`, `${sysroot}/ostree`);
+    const ran = verify(
+      `--key=${goldenKey('a')}`,
+      `--repo=${sysroot}/ostree/repo`,
+      `${sysroot}/ostree/deploy`,
+    );
     expect(ran).toMatchObject({ status: 4, stderr: expect.stringContaining('not a deployment') });
   });
 });

@@ -7,7 +7,12 @@ import {
   displayByteString,
 } from '../../core/bytes/byte-string.ts';
 import { isChecksum } from '../../core/bytes/hex.ts';
-import { type PrepareRoot, parsePrepareRoot, withKernelArguments } from '../../core/conf/prepare-root.ts';
+import {
+  loadPrepareRoot,
+  type PrepareRoot,
+  parsePrepareRoot,
+  withKernelArguments,
+} from '../../core/conf/prepare-root.ts';
 import { EXIT_STATUS, SealtreeError } from '../../core/errors.ts';
 import { distinct, loadKeysFile, loadTrustedKeys } from '../../core/sign/key-sources.ts';
 import { type PublicKey, parsePublicKey } from '../../core/sign/keys.ts';
@@ -18,6 +23,7 @@ import { fsPath } from '../../node/fs-path.ts';
 import { ioError } from '../../node/io-error.ts';
 import { readFileLimited } from '../../node/read-file.ts';
 import { nodeSystem } from '../../node/system.ts';
+import { resolveBootTarget } from '../../repo/boot-target.ts';
 import { Repo } from '../../repo/repo.ts';
 import { type VerifyOptions, verifyCommit, verifyDeployment, verifyImage } from '../../repo/verify-target.ts';
 import { startProgress } from '../progress.ts';
@@ -31,7 +37,7 @@ export const verb: Verb = {
   tool: 'sealtree',
   path: ['verify'],
   summary: 'decide whether a commit, deployment or image may be mounted',
-  operands: 'REV|DEPLOYMENT|IMAGE',
+  operands: 'REV|DEPLOYMENT|SYSROOT|IMAGE',
   options: [
     { flags: '--repo <path>', description: 'repository (of a deployment: its own by default)' },
     { flags: '--key <base64>', description: 'a public key to accept; may be given more than once' },
@@ -40,10 +46,14 @@ export const verb: Verb = {
       flags: '--keys-dir <directory>',
       description: 'directory with trusted.ed25519 and revoked.ed25519, files and .d directories',
     },
-    { flags: '--config <file>', description: 'the prepare-root.conf that says what must hold' },
+    {
+      flags: '--config <path>',
+      description:
+        'the prepare-root.conf that says what must hold, or an unpacked initramfs with it and its keys',
+    },
     {
       flags: '--cmdline <arguments>',
-      description: 'kernel arguments to take into account; needs --config',
+      description: 'kernel arguments to take into account: ostree= names the deployment of a SYSROOT',
     },
     { flags: '--boot', description: 'make only the checks that a boot makes, read no objects' },
     { flags: '--digest <hex>', description: 'fs-verity digest that an image must have' },
@@ -56,10 +66,11 @@ export const verb: Verb = {
   examples: [
     'sealtree verify --repo=repo --keys-file=build.public main',
     'sealtree verify --keys-file=build.public --json /sysroot/ostree/deploy/os/deploy/COMMIT.0',
+    'sealtree verify --config=initramfs-root --cmdline="ostree=/ostree/boot.1/os/BOOTCSUM/0" /sysroot',
     'sealtree verify --digest=DIGEST --basedir=objects image.cfs',
   ],
   description: [
-    'A commit is named by a rev, a deployment or an image by a path (which has a / in it, unless there is no such ref). Of a commit and of a deployment is checked, in this order: the signature over the commit by one of the keys; that the commit has the checksum of its name; that it names one composefs image; of a deployment that its image has the digest that the commit names; that every object behind the commit is what its name says, by reading it; that the tree gives the image that the commit names. Where images differ it is said in which path and field. Of an image on its own: that it has the digest that was given, and that every backing file has the digest that the image names.',
+    'A commit is named by a rev, a deployment or an image by a path (which has a / in it, unless there is no such ref). A directory with ostree/repo in it is a whole disk: the kernel arguments of --cmdline say which of its deployments is booted. Of a commit and of a deployment is checked, in this order: the signature over the commit by one of the keys; that the commit has the checksum of its name; that it names one composefs image; of a deployment that its image has the digest that the commit names; that every object behind the commit is what its name says, by reading it; that the tree gives the image that the commit names. Where images differ it is said in which path and field. Of an image on its own: that it has the digest that was given, and that every backing file has the digest that the image names.',
     'For every damaged object all paths are printed that use it, and the key or digest that vouches for it. At the end stands the mount plan: what a boot, or `sealtree mount`, would do now.',
     'Keys come from --key, --keys-file and --keys-dir, else from the composefs.keypath of --config, else from /etc/ostree and /usr/share/ostree. A signature is demanded unless the configuration says that it is not, and no key was given.',
     'The exit status is 0 for yes and 3 for no; others mean that there was no decision.',
@@ -108,12 +119,17 @@ async function verify(
     return verifyImage(absolutePath(name), digest.toLowerCase(), directories, common);
   }
   const warn = (text: string) => context.stderr.line(`sealtree: ${text}`);
-  const policy = makePolicy(readConfig(options, warn), givenKeys(options), nodeSystem);
+  const { config, root } = readConfig(options, warn);
+  const policy = makePolicy(config, givenKeys(options), nodeSystem, root);
   if (kind === 'rev') {
     const repo = openRepository(context);
     return verifyCommit(repo, name, repo.resolveRev(name), { ...common, policy });
   }
-  const path = byteString(realpathSync(fsPath(name), 'latin1'));
+  const given = byteString(realpathSync(fsPath(name), 'latin1'));
+  const path =
+    kind === 'sysroot'
+      ? resolveBootTarget(nodeSystem, given, options.value('cmdline') ?? byteString(''))
+      : given;
   const repo = options.has('repo')
     ? openRepository(context)
     : Repo.open(absolutePath(byteString(`${path}/../../../../repo`)));
@@ -121,13 +137,16 @@ async function verify(
 }
 
 /** A rev never begins with a dot or slash; anything else that is there is a path unless a repository was named. */
-function kindOf(name: ByteString, options: OptionValues): 'rev' | 'deployment' | 'image' {
+function kindOf(name: ByteString, options: OptionValues): 'rev' | 'deployment' | 'sysroot' | 'image' {
   if (options.has('digest') || options.has('basedir')) return 'image';
   const isPath = /^[./]/.test(name);
   if (!isPath && options.has('repo')) return 'rev';
   try {
     const stat = statSync(fsPath(name), { throwIfNoEntry: false });
-    if (stat?.isDirectory() && name.includes('/')) return 'deployment';
+    if (stat?.isDirectory() && name.includes('/')) {
+      const repo = statSync(fsPath(byteString(`${name}/ostree/repo`)), { throwIfNoEntry: false });
+      return repo === undefined ? 'deployment' : 'sysroot';
+    }
     if (stat?.isFile() && (isPath || name.includes('.'))) return 'image';
   } catch (error) {
     if (isPath) throw ioError(displayByteString(name), error);
@@ -136,19 +155,28 @@ function kindOf(name: ByteString, options: OptionValues): 'rev' | 'deployment' |
   return 'rev';
 }
 
-function readConfig(options: OptionValues, warn: (text: string) => void): PrepareRoot {
-  const path = options.value('config');
-  const cmdline = options.value('cmdline');
-  if (path === undefined) {
-    if (cmdline !== undefined) throw usageError('--cmdline needs --config');
-    return STRICT_CONFIG;
-  }
+/** @returns the configuration, and the root of the initramfs it was found in */
+function readConfig(
+  options: OptionValues,
+  warn: (text: string) => void,
+): { config: PrepareRoot; root: ByteString } {
+  const given = options.value('config');
+  const cmdline = options.value('cmdline') ?? byteString('');
+  if (given === undefined)
+    return { config: withKernelArguments(STRICT_CONFIG, cmdline), root: byteString('') };
+  const isRoot = statSync(fsPath(given), { throwIfNoEntry: false })?.isDirectory() === true;
+  const { path, config } = isRoot
+    ? loadPrepareRoot(nodeSystem, given)
+    : { path: given, config: readConfigFile(given) };
+  for (const key of config.unknown) warn(`${displayByteString(path ?? given)}: ${key} means nothing`);
+  return { config: withKernelArguments(config, cmdline), root: byteString(isRoot ? given : '') };
+}
+
+function readConfigFile(path: ByteString): PrepareRoot {
   const shown = displayByteString(path);
   const data = readFileLimited(path, shown, CONFIG_LIMIT);
   if (data === undefined) throw new SealtreeError('missing', `${shown}: No such file or directory`);
-  const config = parsePrepareRoot(byteStringFrom(data), path);
-  for (const key of config.unknown) warn(`${shown}: ${key} means nothing`);
-  return cmdline === undefined ? config : withKernelArguments(config, cmdline);
+  return parsePrepareRoot(byteStringFrom(data), path);
 }
 
 /** Undefined if no key was named at all, and the configuration has none of its own. */

@@ -2,8 +2,7 @@
  * What must hold before a tree may be mounted: made from `prepare-root.conf`, or from keys alone.
  * @module
  */
-import type { ByteString } from '../bytes/byte-string.ts';
-import { displayByteString } from '../bytes/byte-string.ts';
+import { type ByteString, byteString, displayByteString } from '../bytes/byte-string.ts';
 import { BINDING_KEY_PATH, type PrepareRoot } from '../conf/prepare-root.ts';
 import { SealtreeError } from '../errors.ts';
 import { loadKeysFile } from '../sign/key-sources.ts';
@@ -32,15 +31,17 @@ export const STRICT_CONFIG: PrepareRoot = {
  * The policy of a configuration.
  *
  * @param keys in place of those of `composefs.keypath`; giving any demands a signature
+ * @param root of the file system that `composefs.keypath` is a path in: an unpacked initramfs, or '' for this one
  * @throws SealtreeError `missing` if a signature is demanded and there are no keys, `malformed` for too many
  */
 export function makePolicy(
   config: PrepareRoot,
   keys: readonly PublicKey[] | undefined,
   system: System,
+  root = '',
 ): Policy {
   const signed = config.composefs.signed || keys !== undefined;
-  const usable = keys ?? (signed ? bindingKeys(system, config.composefs.keypath) : []);
+  const usable = keys ?? (signed ? bindingKeys(system, byteString(root + config.composefs.keypath)) : []);
   if (signed && usable.length === 0)
     throw new SealtreeError('missing', 'a signature is demanded, but there is no key to check it with');
   if (usable.length > MAX_KEYS)
