@@ -7,7 +7,6 @@ import {
   fchmodSync,
   fsyncSync,
   lstatSync,
-  mkdirSync,
   openSync,
   readSync,
   renameSync,
@@ -20,6 +19,7 @@ import { writeAll } from '../node/atomic-file.ts';
 import { fsPath, joinPath } from '../node/fs-path.ts';
 import { isErrno, plainError } from '../node/io-error.ts';
 import type { Perform } from '../node/jobs.ts';
+import { makeDirectories } from '../node/make-directories.ts';
 import { checkUnchanged, type FileStamp, openStable } from '../node/stable-read.ts';
 import { copyFileRange, enableVerity, ficlone } from '../node/syscalls.ts';
 
@@ -73,7 +73,7 @@ export function startJob({ store, state }: StoreSettings): Perform {
 function addObject(store: ByteString, { object, place, stamp }: StoreCopy, stopped: () => boolean): void {
   const path = joinPath(store, object);
   if (lstatSync(fsPath(path), { throwIfNoEntry: false }) !== undefined) return;
-  mkdirSync(fsPath(byteString(path.slice(0, path.lastIndexOf('/')))), { recursive: true, mode: 0o755 });
+  makeDirectories(byteString(path.slice(0, path.lastIndexOf('/'))), 0o755);
   const temporary = joinPath(store, byteString(`.tmp${randomBytes(6).toString('hex')}`));
   const target = openSync(fsPath(temporary), 'wx', 0o600);
   try {

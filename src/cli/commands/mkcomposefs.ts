@@ -103,7 +103,7 @@ async function scan(source: ByteString, options: OptionValues, threads: number):
   const skip = options.has('skip-xattrs');
   const user = options.has('user-xattrs');
   if (skip && user) {
-    throw new SealtreeError('usage', `error accessing ${displayByteString(source)}: Invalid argument`);
+    throw new SealtreeError('io', `error accessing ${displayByteString(source)}: Invalid argument`);
   }
   // Loaded only here: it brings the system calls and the workers, which dump files do not need.
   const { scanDirectory } = await import('../../source/directory.ts');
