@@ -1,17 +1,20 @@
 // The whole path on a real tree, told with the commands that make it: what `npm start` shows.
 import {
   chmodSync,
-  copyFileSync,
+  closeSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
+  openSync,
   readFileSync,
+  readSync,
   renameSync,
   rmSync,
   statfsSync,
   statSync,
   symlinkSync,
   writeFileSync,
+  writeSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join, relative, resolve } from 'node:path';
@@ -44,9 +47,8 @@ export async function tour(root, args) {
     return refuse(error.message, 1);
   }
   tellSurvey(survey);
-  const place = placeFor(survey, places);
-  if (place === undefined) return 1;
-  const work = mkdtempSync(join(place, 'sealtree-tour-'));
+  const work = makeRoom(survey, places);
+  if (work === undefined) return 1;
   const below = relative(tree, work);
   if (!below.startsWith('..')) survey.skipped.set('the folder of this tour', [`/${below}`]);
   const stage = new Stage(root, work);
@@ -155,15 +157,28 @@ async function showRefusal(stage, { sample }, work) {
   say(`Refused, with status ${status}, as it must be.`);
 }
 
-/** Writes the file anew with one bit changed: a file that fs-verity seals cannot be changed in place. */
+/** Changes one bit of a file; of a copy that takes its place, where fs-verity has sealed the file against that. */
 function flipByte(path, at) {
-  const stat = statSync(path);
-  const changed = readFileSync(path);
-  changed[at] ^= 1;
-  copyFileSync(path, `${path}.changed`);
-  writeFileSync(`${path}.changed`, changed);
-  chmodSync(`${path}.changed`, stat.mode);
-  renameSync(`${path}.changed`, path);
+  const { mode } = statSync(path);
+  try {
+    flipByteOf(path, at, mode);
+  } catch (error) {
+    if (error.code !== 'EPERM') throw error;
+    execaSync('cp', ['-a', path, `${path}.changed`]);
+    flipByteOf(`${path}.changed`, at, mode);
+    renameSync(`${path}.changed`, path);
+  }
+}
+
+function flipByteOf(path, at, mode) {
+  chmodSync(path, mode | 0o200);
+  const file = openSync(path, 'r+');
+  const byte = Buffer.alloc(1);
+  readSync(file, byte, 0, 1, at);
+  byte[0] ^= 1;
+  writeSync(file, byte, 0, 1, at);
+  closeSync(file);
+  chmodSync(path, mode);
 }
 
 /** Where the tour takes place: its folder, and the commands run in it, each printed before it runs. */
@@ -246,18 +261,18 @@ function tellSurvey({ entries, bytes, skipped }) {
   }
 }
 
-/** The first folder on whose file system the objects of the tree fit. Tells where, or why nowhere. */
-function placeFor({ entries, space }, places) {
+/** Makes a folder in the first place on whose file system the objects of the tree fit; says where, or why nowhere. */
+function makeRoom({ entries, space }, places) {
   const refused = [];
   for (const place of places) {
     try {
       mkdirSync(place, { recursive: true });
       const { bavail, bsize, blocks, files, ffree } = statfsSync(place);
       const free = bavail * bsize - KEPT_FREE * blocks * bsize;
-      const fits = free > space * 1.05 && (files === 0 || ffree > entries * 1.1);
-      if (fits) {
-        say(`It takes place below ${place}, where ${size(bavail * bsize)} are free.`);
-        return place;
+      if (free > space * 1.05 && (files === 0 || ffree > entries * 1.1)) {
+        const work = mkdtempSync(join(place, 'sealtree-tour-'));
+        say(`It takes place in ${work}, where ${size(bavail * bsize)} are free.`);
+        return work;
       }
       refused.push(`${place} has ${size(bavail * bsize)} free`);
     } catch (error) {
