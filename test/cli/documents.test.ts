@@ -4,7 +4,10 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { commandPages, fillMarked, manPages } from '../../src/cli/documents.ts';
+import { findVerb } from '../../src/cli/find-verb.ts';
 import { allVerbs } from '../../src/cli/help.ts';
+import { parse } from '../../src/cli/program.ts';
+import { byteString } from '../../src/core/bytes/byte-string.ts';
 import { requires } from '../requires.ts';
 import { run } from '../run.ts';
 
@@ -33,6 +36,24 @@ describe('every verb', () => {
     expect(verb.summary.length).toBeLessThan(80);
     expect(verb.examples.length).toBeGreaterThan(0);
     for (const { description } of verb.options) expect(description).toMatch(/[^.]$/);
+  });
+});
+
+describe('every example', () => {
+  const examples = verbs.flatMap(([name, { verb }]) =>
+    verb.examples.map((example) => ({ name, verb, example })),
+  );
+
+  it.each(examples)('$example is a command line of $name', async ({ verb, example }) => {
+    const words = (example.match(/(?:'[^']*'|"[^"]*"|[^\s'"])+/g) ?? []).map((word) =>
+      word.replace(/^'(.*)'$/, '$1'),
+    );
+    const start = words.findIndex((word) => /^(<\()?sealtree$/.test(word));
+    const end = words.findIndex((word, at) => at > start && /^([|>;]|&&)|\)$/.test(word));
+    const called = words.slice(start + 1, end < 0 || verb.runsCommand ? undefined : end).map(byteString);
+    const found = await findVerb('sealtree', called);
+    expect(found.verb?.examples).toBe(verb.examples);
+    if (found.verb !== undefined) await parse(found.verb, found.program, found.words);
   });
 });
 
