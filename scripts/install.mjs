@@ -10,8 +10,9 @@ export function ensureInstalled(root) {
     fail(`Node.js 20.19 or later is needed, this is ${process.versions.node}`);
   }
   if (isInstalled(root)) return;
-  // Also where NODE_ENV=production would leave out what building needs.
-  const args = ['ci', '--include=dev', '--no-audit', '--no-fund'];
+  // Also where NODE_ENV=production would leave out what building needs. The programs of packages come prebuilt: none of
+  // their scripts has to run.
+  const args = ['ci', '--include=dev', '--ignore-scripts', '--no-audit', '--no-fund'];
   const { status } = spawnSync('npm', args, { cwd: root, stdio: 'inherit' });
   if (status !== 0) fail('npm ci failed: is the npm registry in reach?');
 }
