@@ -9,6 +9,7 @@ type Load = () => Promise<{ readonly verb: Verb }>;
  */
 export const VERBS: Readonly<Record<string, Load>> = {
   cat: () => import('./commands/cat.ts'),
+  checkout: () => import('./commands/checkout.ts'),
   commit: () => import('./commands/commit.ts'),
   completion: () => import('./commands/completion.ts'),
   'composefs-info': () => import('./commands/composefs-info.ts'),

@@ -45,6 +45,7 @@ const call = {
   openat: foreign('openat', 'int', ['int', 'void *', 'int', 'uint']),
   faccessat: foreign('faccessat', 'int', ['int', 'void *', 'int', 'int']),
   mkdirat: foreign('mkdirat', 'int', ['int', 'void *', 'uint']),
+  mknodat: foreign('mknodat', 'int', ['int', 'void *', 'uint', 'ulong']),
   symlinkat: foreign('symlinkat', 'int', ['void *', 'int', 'void *']),
   unlinkat: foreign('unlinkat', 'int', ['int', 'void *', 'int']),
   fchownat: foreign('fchownat', 'int', ['int', 'void *', 'uint', 'uint', 'int']),
@@ -345,6 +346,17 @@ export function existsAt(directory: number, name: ByteString): boolean {
 /** Makes a directory in an open directory; the umask applies to `mode`. */
 export function makeDirectoryAt(directory: number, name: ByteString, mode: number): void {
   if (call.mkdirat(directory, cPath(name), mode) < 0) throw failure('mkdirat', name);
+}
+
+/** Gives a file another name; a symlink is linked itself. Fails with EEXIST if the name is taken. */
+export function linkAt(fromDirectory: number, from: ByteString, toDirectory: number, to: ByteString): void {
+  if (call.linkat(fromDirectory, cPath(from), toDirectory, cPath(to, 1), 0) < 0) throw failure('linkat', to);
+}
+
+/** Makes a whiteout of overlayfs, a character device 0:0; the umask applies to `mode`. */
+export function makeWhiteoutAt(directory: number, name: ByteString, mode: number): void {
+  const S_IFCHR = 0o020000;
+  if (call.mknodat(directory, cPath(name), S_IFCHR | (mode & 0o7777), 0) < 0) throw failure('mknodat', name);
 }
 
 /** Makes a symlink in an open directory. */

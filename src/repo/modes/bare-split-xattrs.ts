@@ -17,8 +17,7 @@ export function readBareSplitXattrsFile(repo: Repo, checksum: string): FileObjec
   return openingContent(checksum, () => {
     const stat = statObject(repo.objectFile('file', checksum));
     if (stat === undefined) return undefined;
-    const { uid, gid } = stat;
-    return bareFileObject(repo, checksum, stat, { uid, gid, xattrs: splitXattrs(repo, checksum) });
+    return bareFileObject(repo, checksum, stat, stat, () => splitXattrs(repo, checksum));
   });
 }
 

@@ -10,6 +10,6 @@ import { type FileObject, openingContent } from './file-object.ts';
 export function readBareUserOnlyFile(repo: Repo, checksum: string): FileObject | undefined {
   return openingContent(checksum, () => {
     const stat = statObject(repo.objectFile('file', checksum));
-    return stat && bareFileObject(repo, checksum, stat, { uid: 0, gid: 0, xattrs: [] });
+    return stat && bareFileObject(repo, checksum, stat, { uid: 0, gid: 0 }, () => []);
   });
 }

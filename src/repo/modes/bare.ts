@@ -5,6 +5,7 @@
 import { lstatSync, readlinkSync } from 'node:fs';
 import { type ByteString, byteString } from '../../core/bytes/byte-string.ts';
 import { malformed } from '../../core/errors.ts';
+import type { Xattr } from '../../core/fs/file-tree.ts';
 import { isRegular, isSymlink } from '../../core/fs/mode.ts';
 import { fsPath } from '../../node/fs-path.ts';
 import { readFileXattrs } from '../file-xattrs.ts';
@@ -17,11 +18,8 @@ export function readBareFile(repo: Repo, checksum: string): FileObject | undefin
     const path = repo.objectFile('file', checksum);
     const stat = statObject(path);
     if (stat === undefined) return undefined;
-    return bareFileObject(repo, checksum, stat, {
-      uid: stat.uid,
-      gid: stat.gid,
-      xattrs: repo.disableXattrs ? [] : readFileXattrs(path),
-    });
+    const xattrsOf = () => (repo.disableXattrs ? [] : readFileXattrs(path));
+    return bareFileObject(repo, checksum, stat, stat, xattrsOf);
   });
 }
 
@@ -33,22 +31,34 @@ export function statObject(path: ByteString) {
   return stat;
 }
 
-/** A file object whose type, mode and content are those of the file in the repository. */
+/**
+ * A file object whose type, mode and content are those of the file in the repository.
+ *
+ * @param xattrsOf reads the xattrs, when they are first asked for: a hard link needs none
+ */
 export function bareFileObject(
   repo: Repo,
   checksum: string,
-  stat: { readonly mode: number; readonly size: number },
-  known: Pick<FileObject['header'], 'uid' | 'gid' | 'xattrs'>,
+  { mode, size: fileSize }: { readonly mode: number; readonly size: number },
+  { uid, gid }: { readonly uid: number; readonly gid: number },
+  xattrsOf: () => readonly Xattr[],
 ): FileObject {
   const path = repo.objectFile('file', checksum);
-  const link = isSymlink(stat.mode);
-  const size = link ? 0 : stat.size;
+  const link = isSymlink(mode);
+  const size = link ? 0 : fileSize;
+  const symlinkTarget = byteString(link ? readlinkSync(fsPath(path), 'latin1') : '');
+  let xattrs: readonly Xattr[] | undefined;
   return {
     header: {
-      ...known,
-      mode: stat.mode,
+      uid,
+      gid,
+      mode,
       rdev: 0,
-      symlinkTarget: link ? byteString(readlinkSync(fsPath(path), 'latin1')) : byteString(''),
+      symlinkTarget,
+      get xattrs() {
+        xattrs ??= openingContent(checksum, xattrsOf);
+        return xattrs;
+      },
     },
     size,
     contentFile: link ? undefined : path,

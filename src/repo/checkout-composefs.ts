@@ -1,0 +1,111 @@
+/**
+ * A commit's composefs image as a file: what `ostree checkout --composefs` makes. With digests it must have the one
+ * that the commit names, if it names any.
+ * @module
+ */
+import { closeSync, constants, fchmodSync, openSync, renameSync, unlinkSync } from 'node:fs';
+import { type ByteString, byteString } from '../core/bytes/byte-string.ts';
+import { prefixed, SealtreeError } from '../core/errors.ts';
+import type { Commit } from '../core/ostree/commit.ts';
+import { type ComposefsReader, composefsTree } from '../core/ostree/composefs-tree.ts';
+import { composefsDigest } from '../core/ostree/metadata.ts';
+import { verityParameters } from '../core/verity/descriptor.ts';
+import { digestImage } from '../image/image-file.ts';
+import { temporaryName, writeAll } from '../node/atomic-file.ts';
+import { fsPath } from '../node/fs-path.ts';
+import { ioError, isErrno } from '../node/io-error.ts';
+import { enableVerity } from '../node/syscalls.ts';
+import { forgetTemporary, registerTemporary } from '../node/temporary.ts';
+import { examineTree } from './examine-tree.ts';
+import type { Repo } from './repo.ts';
+import { writeSettings } from './write-settings.ts';
+
+/**
+ * @param digests whether files carry fs-verity digests; then all their content is read, and held against its name
+ * @throws SealtreeError `mismatch` in ostree's words if the image is not the one that the commit names
+ */
+export async function checkOutComposefs(
+  repo: Repo,
+  checksum: string,
+  destination: ByteString,
+  { digests }: { readonly digests: boolean },
+): Promise<void> {
+  const commit = repo.commit(checksum);
+  const reader = digests ? await digestedReader(repo, commit) : plainReader(repo);
+  const root = composefsTree(reader, commit.rootDirtree, commit.rootDirmeta);
+  // Beside the destination, which may be on another file system than anything else here.
+  const temporary = temporaryName(destination);
+  let fd: number;
+  try {
+    fd = openSync(fsPath(temporary), 'wx', 0o600);
+  } catch (error) {
+    throw ioError('linkat', error);
+  }
+  registerTemporary(temporary);
+  try {
+    const { digest } = digestImage(root, undefined, (chunk) => writeAll(fd, chunk));
+    if (digests) requireDigest(commit, digest);
+    fchmodSync(fd, 0o644);
+    fd = enableVerityOn(repo, fd);
+    try {
+      renameSync(fsPath(temporary), fsPath(destination));
+    } catch (error) {
+      throw ioError('renameat', error);
+    }
+  } catch (error) {
+    unlinkSync(fsPath(temporary));
+    throw error;
+  } finally {
+    forgetTemporary(temporary);
+    closeSync(fd);
+  }
+}
+
+async function digestedReader(repo: Repo, commit: Commit): Promise<ComposefsReader> {
+  const { faults, reader } = await examineTree(repo, commit);
+  const [first] = faults;
+  if (first === undefined) return reader;
+  const message = `Checking out composefs: Processing ${first.checksum}: ${first.fault}`;
+  throw new SealtreeError('mismatch', message, { object: `${first.checksum}.${first.type}` });
+}
+
+function plainReader(repo: Repo): ComposefsReader {
+  return {
+    dirtree: (checksum) => repo.dirtree(checksum),
+    dirmeta: (checksum) => repo.dirmeta(checksum),
+    file(checksum) {
+      try {
+        const { header, size } = repo.file(checksum);
+        return { header, size, verity: undefined };
+      } catch (error) {
+        throw prefixed(`Checking out composefs: Processing ${checksum}`, error);
+      }
+    },
+  };
+}
+
+function requireDigest(commit: Commit, found: string): void {
+  const expected = composefsDigest(commit);
+  if (expected === undefined || expected === found) return;
+  const message = `Generated composefs image digest (${found}) doesn't match expected digest (${expected})`;
+  throw new SealtreeError('mismatch', message, { expected, found });
+}
+
+/** As the repository's `ex-integrity` says. @returns the descriptor, opened anew if verity was to be enabled */
+function enableVerityOn(repo: Repo, fd: number): number {
+  const { verity } = writeSettings(repo.config);
+  if (verity === 'no') return fd;
+  // The kernel does so only for files that nobody has open for writing.
+  const readable = openSync(byteString(`/proc/self/fd/${fd}`), constants.O_RDONLY);
+  closeSync(fd);
+  try {
+    enableVerity(readable, verityParameters());
+  } catch (error) {
+    const unsupported = isErrno(error, 'ENOTTY', 'EOPNOTSUPP');
+    if (!unsupported) throw ioError('fsverity: ioctl(FS_IOC_ENABLE_VERITY)', error);
+    if (verity === 'yes') {
+      throw new SealtreeError('unsupported', 'fsverity required but filesystem does not support it');
+    }
+  }
+  return readable;
+}
