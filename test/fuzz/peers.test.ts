@@ -26,9 +26,9 @@ import { dumpTarget, imageTarget, textTarget } from './targets.ts';
 /** SEALTREE_FUZZ_DIVISOR=10 compares a tenth. */
 const DIVISOR = Number(process.env.SEALTREE_FUZZ_DIVISOR ?? 1);
 const DUMPS = 800 / DIVISOR;
-const IMAGES = 600 / DIVISOR;
+const IMAGES = 650 / DIVISOR;
 const TEXTS = 250 / DIVISOR;
-const COMMITS = 350 / DIVISOR;
+const COMMITS = 300 / DIVISOR;
 
 let folder = '';
 beforeAll(() => {
@@ -100,27 +100,28 @@ it('images are dumped as composefs-info dumps them', () => {
 
 /**
  * Whether the dumps are the same, but for three faults of composefs-info: what is behind a payload's end is printed
- * with it, up to a zero; of two names of an added whiteout the second one is made up of freed memory; and a directory
- * that is the root once more is a link to nothing.
+ * with it, up to a zero; the second name of an added whiteout is a link that is made up of freed memory; and a
+ * directory that is the root once more is a link to nothing.
  */
 function isSameDump(ours: string, theirs: string): boolean {
   if (ours === theirs) return true;
-  const lines = theirs.split('\n').filter((line) => !/^\/[0-9a-f]{2} \d+ @/.test(line));
-  const expected = ours.split('\n').filter((line) => !/^\/[0-9a-f]{2} \d+ @/.test(line));
+  const isLink = (line: string) => line.split(' ')[2]?.startsWith('@') ?? false;
+  const links = new Set(theirs.split('\n').filter(isLink));
+  const wantedLinks = ours.split('\n').filter(isLink);
+  const inodes = theirs.split('\n').filter((line) => !isLink(line));
+  const wanted = ours.split('\n').filter((line) => !isLink(line));
   return (
-    lines.length === expected.length &&
-    lines.every((line, at) => {
-      const fields = line.split(' ');
-      const wanted = (expected[at] as string).split(' ');
-      return fields.every(
-        (field, i) => field === wanted[i] || (i === 8 && isSamePayload(field, wanted[i] ?? '')),
-      );
-    })
+    wantedLinks.every((line) => links.has(line) || links.has(line.replace(/ \/ - -/, '  - -'))) &&
+    inodes.length === wanted.length &&
+    inodes.every((line, at) => isSameLine(line.split(' '), (wanted[at] as string).split(' ')))
   );
 }
 
-function isSamePayload(field: string, wanted: string): boolean {
-  return (wanted !== '' && field.startsWith(wanted)) || (wanted === '/' && field === '');
+function isSameLine(fields: readonly string[], wanted: readonly string[]): boolean {
+  const isPayload = (i: number) => i === 8 && wanted[8] !== '';
+  return fields.every(
+    (field, i) => field === wanted[i] || (isPayload(i) && field.startsWith(wanted[8] ?? ' ')),
+  );
 }
 
 it('texts become the metadata that ostree commits, and are printed as it prints them', () => {
@@ -167,8 +168,10 @@ const REFUSED_BY_US = [
   /Invalid mode \d+; invalid bits in mode/,
 ];
 
-/** What ostree refuses in fsck alone. */
+/** What ostree refuses in fsck alone, or nowhere if it is the size in the header of an archive object. */
 const REFUSED_BY_FSCK = [
+  /Empty metadata key/,
+  /header says \d{16,} bytes of content/,
   /Invalid directory metadata mode/,
   /Invalid commit (parent|tree content checksum|tree metadata checksum): Invalid checksum of length/,
 ];

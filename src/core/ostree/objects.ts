@@ -30,17 +30,6 @@ export function objectTypeNumber(type: ObjectType): number {
   return OBJECT_TYPES.indexOf(type) + 1;
 }
 
-/** Whether objects of this kind are GVariants, which are stored the same way in every repository mode. */
-export function isMetadataType(type: ObjectType): boolean {
-  return (
-    type === 'dirtree' ||
-    type === 'dirmeta' ||
-    type === 'commit' ||
-    type === 'tombstone-commit' ||
-    type === 'commitmeta'
-  );
-}
-
 /**
  * The path of an object below `objects`.
  *
@@ -53,11 +42,6 @@ export function objectPath(
   { archive = false }: { archive?: boolean } = {},
 ): ByteString {
   return byteString(`${checksum.slice(0, 2)}/${checksum.slice(2)}.${extensionOf(type, archive)}`);
-}
-
-/** `CHECKSUM.TYPE`: the name of an object in messages and command lines. */
-export function objectName(checksum: string, type: ObjectType): string {
-  return `${checksum}.${type}`;
 }
 
 /**
