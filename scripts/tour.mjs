@@ -61,6 +61,7 @@ export async function tour(root, args) {
   for (const signal of signals) process.on(signal, dieBy);
   try {
     await show(stage, tree, survey, work);
+    say(`\nThat took ${Math.round(performance.now() / 1000)} seconds.`);
     return 0;
   } catch (error) {
     return refuse(`\nThe tour ends here: ${error.message}`, 1);
@@ -126,7 +127,7 @@ async function showMount(stage, tree, { sample }, digest, isRoot) {
   );
   mkdirSync(join(stage.work, 'mnt'));
   const mount = await stage.try(['mount', '-o', options.join(','), 'image.cfs', 'mnt']);
-  if (mount.status !== 0) return say(`Left out: this machine lets nobody mount it: ${mount.stderr.trim()}`);
+  if (mount.status !== 0) return say('Left out: this machine does not let it be mounted.');
   stage.mounted = join(stage.work, 'mnt');
   if (sample === undefined) say('There is no file in this tree to read.');
   else {
@@ -217,15 +218,17 @@ class Stage {
       cwd: this.work,
       env: { PATH: path },
       stdin: 'ignore',
+      // On a terminal the commands show their progress themselves.
+      stderr: process.stderr.isTTY ? 'inherit' : 'pipe',
       stripFinalNewline: false,
       reject: false,
     });
     indent(this.#child.stdout);
-    indent(this.#child.stderr);
+    if (this.#child.stderr) indent(this.#child.stderr);
     const { exitCode, signal, stdout, stderr, failed, originalMessage } = await this.#child;
     this.#child = undefined;
     if (failed && exitCode === undefined && signal === undefined) throw new Error(originalMessage);
-    return { status: exitCode ?? signal, stdout, stderr };
+    return { status: exitCode ?? signal, stdout, stderr: stderr ?? '' };
   }
 
   /** Stops what runs, undoes the mount and removes the folder. */
