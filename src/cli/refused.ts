@@ -33,6 +33,10 @@ export const REFUSED_VERBS: Readonly<Record<string, Readonly<Record<string, stri
 
 /** Options by tool and verb as they are called, each with the reason; written as help texts do: `-e, --editor`. */
 export const REFUSED_OPTIONS: Readonly<Record<string, Readonly<Record<string, string>>>> = {
+  'ostree checkout': {
+    '--selinux-policy': SELINUX,
+    '--selinux-prefix': SELINUX,
+  },
   'ostree commit': {
     '-e, --editor': 'no editor is started; `--subject` and `--body-file` take the message',
     '--selinux-policy': SELINUX,
