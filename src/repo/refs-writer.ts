@@ -20,7 +20,7 @@ import { malformed, SealtreeError } from '../core/errors.ts';
 import { parseRefspec } from '../core/ostree/refs.ts';
 import { fsPath, joinPath } from '../node/fs-path.ts';
 import { ioError, isErrno } from '../node/io-error.ts';
-import { AT_FDCWD, openAt, renameat2 } from '../node/syscalls.ts';
+import { AT_FDCWD, openAt, renameat2, symlinkAt, unlinkAt } from '../node/syscalls.ts';
 import { writeFully } from './object-store.ts';
 import { listRefs } from './refs.ts';
 import type { Repo } from './repo.ts';
@@ -52,9 +52,53 @@ export function writeRefs(
     if (checksum === undefined) removeRef(joinPath(folder, ref));
     else writeRef(repo, refspec, folder, ref, checksum, options);
   }
-  // Programs watch the time of the repository's folder to learn that refs have changed.
+  if (refs.size > 0) touchRepository(repo);
+}
+
+/**
+ * Writes or removes the ref of a collection: a local one if the collection is the repository's own, else a mirrored one.
+ *
+ * @param checksum undefined removes
+ */
+export function writeCollectionRef(
+  repo: Repo,
+  collection: ByteString,
+  ref: ByteString,
+  checksum: string | undefined,
+  options: RefWriteOptions,
+): void {
+  const own = repo.config.get('core', 'collection-id') === collection;
+  const folder = joinPath(repo.path, byteString(own ? 'refs/heads' : `refs/mirrors/${collection}`));
+  if (checksum === undefined) removeRef(joinPath(folder, ref));
+  else writeRef(repo, ref, folder, ref, checksum, options);
+  touchRepository(repo);
+}
+
+/** Makes a local ref stand for another: a relative symlink, which replaces what was there. */
+export function writeAlias(
+  repo: Repo,
+  ref: ByteString,
+  target: ByteString,
+  { temporary }: RefWriteOptions,
+): void {
+  const path = joinPath(repo.path, byteString(`refs/heads/${ref}`));
+  makeFolders(byteString(path.slice(0, path.lastIndexOf('/'))));
+  const name = byteString(`tmp-${randomBytes(8).toString('hex')}`);
+  const upwards = '../'.repeat(ref.split('/').length - 1);
+  symlinkAt(byteString(upwards + target), temporary, name);
+  try {
+    renameat2(name, path, 'replace', [temporary, AT_FDCWD]);
+  } catch (error) {
+    unlinkAt(temporary, name, { missing: true });
+    throw ioError('renameat', error);
+  }
+  touchRepository(repo);
+}
+
+/** Programs watch the time of the repository's folder to learn that refs have changed. */
+function touchRepository(repo: Repo): void {
   const now = new Date();
-  if (refs.size > 0) utimesSync(fsPath(repo.path), now, now);
+  utimesSync(fsPath(repo.path), now, now);
 }
 
 function writeRef(
