@@ -1,6 +1,6 @@
 /** Images in files, read where they are looked at. @module */
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
-import type { ByteString } from '../core/bytes/byte-string.ts';
+import { type ByteString, displayByteString } from '../core/bytes/byte-string.ts';
 import type { ImageSource } from '../core/erofs/image-source.ts';
 import { malformed, SealtreeError } from '../core/errors.ts';
 import { fsPath } from '../node/fs-path.ts';
@@ -13,20 +13,20 @@ export interface OpenImage extends ImageSource {
 /**
  * Opens an image.
  *
- * @param failed says what could not be done, before the system's words
- * @throws SealtreeError `io`
+ * @throws SealtreeError `io` in the words of composefs-info: `Failed to open 'PATH': …`
  */
-export function openImageFile(path: ByteString, failed: string): OpenImage {
+export function openImageFile(path: ByteString): OpenImage {
+  const shown = displayByteString(path);
   let fd: number;
   try {
     fd = openSync(fsPath(path), 'r');
   } catch (error) {
-    throw ioError(failed, error);
+    throw ioError(`Failed to open '${shown}'`, error);
   }
   const status = fstatSync(fd);
   if (!status.isFile()) {
     closeSync(fd);
-    throw malformed(`${failed}: not a regular file`);
+    throw malformed(`Failed to load '${shown}': not a regular file`);
   }
   return {
     size: status.size,

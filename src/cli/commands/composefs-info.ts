@@ -138,7 +138,7 @@ function filterOf(names: readonly ByteString[]): ReadonlySet<ByteString> | undef
 
 function load(path: ByteString, filter: ReadonlySet<ByteString> | undefined): Inode {
   const shown = displayByteString(path);
-  const image = openImageFile(path, `Failed to open '${shown}'`);
+  const image = openImageFile(path);
   try {
     return readImage(image, filter === undefined ? {} : { filter });
   } catch (error) {
