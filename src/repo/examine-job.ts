@@ -10,7 +10,7 @@ import type { ComposefsFile } from '../core/ostree/composefs-tree.ts';
 import { encodeFileHeader } from '../core/ostree/file-header.ts';
 import { VerityHash } from '../core/verity/digest.ts';
 import { opensslHash } from '../node/hash.ts';
-import { ioError } from '../node/io-error.ts';
+import { ioError, isErrno } from '../node/io-error.ts';
 import type { Perform } from '../node/jobs.ts';
 import { Repo } from './repo.ts';
 
@@ -48,9 +48,15 @@ function examine(repo: Repo, checksum: string, verity: VerityHash): ComposefsFil
     const found = hexOf(hash.digest());
     const digest = hexOf(verity.digest());
     if (found === checksum) return { header, size, verity: size > 0 ? digest : undefined };
-    return { fault: `its content has checksum ${found}`, expected: checksum, found };
+    return { fault: `its checksum is ${found}`, expected: checksum, found };
   } catch (error) {
+    if (saysNothing(error)) throw error;
     const known = error instanceof SealtreeError ? error : ioError('reading', error);
     return { fault: known.message };
   }
+}
+
+/** Whether a failure is about this process and not about what it wanted to read: there is no decision then. */
+export function saysNothing(error: unknown): boolean {
+  return isErrno(error, 'EACCES', 'EPERM', 'EMFILE', 'ENFILE', 'ENOMEM');
 }

@@ -11,7 +11,7 @@ import type { ComposefsFile, ComposefsReader } from '../core/ostree/composefs-tr
 import type { Dirmeta } from '../core/ostree/dirmeta.ts';
 import type { Dirtree } from '../core/ostree/dirtree.ts';
 import { WorkerPool } from '../node/worker-pool.ts';
-import type { ExamineBatch, ExamineResult, Fault } from './examine-job.ts';
+import { type ExamineBatch, type ExamineResult, type Fault, saysNothing } from './examine-job.ts';
 import type { Repo } from './repo.ts';
 
 export interface ObjectFault extends Fault {
@@ -143,7 +143,7 @@ function attempt<T>(read: () => T): { value: T } | Fault {
   try {
     return { value: read() };
   } catch (error) {
-    if (!(error instanceof SealtreeError)) throw error;
+    if (!(error instanceof SealtreeError) || saysNothing(error)) throw error;
     const { expected, found } = error.detail;
     return {
       fault: error.message,

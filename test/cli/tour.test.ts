@@ -53,7 +53,7 @@ describe('the tour', () => {
       /^\$ sealtree keys transient --public=\S+ -- sealtree commit .*--sign-fd=3$/m,
       /entries and .* were read\. The commit is [0-9a-f]{64}\.$/m,
       /^Signature verified/m,
-      /^ {4}damaged: objects\/.*its content has checksum/m,
+      /^ {4}damaged: objects\/.*its checksum is/m,
       /^ {6,}\/usr\/share\/README$/m,
       /^Refused, with status 3, as it must be\.$/m,
     ]) {

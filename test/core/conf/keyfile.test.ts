@@ -1,6 +1,7 @@
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { byteString } from '../../../src/core/bytes/byte-string.ts';
-import { parseKeyfile, setKey, unsetKey } from '../../../src/core/conf/keyfile.ts';
+import { byteString, utf8ByteString } from '../../../src/core/bytes/byte-string.ts';
+import { type Keyfile, parseKeyfile, setKey, unsetKey } from '../../../src/core/conf/keyfile.ts';
 
 const parse = (text: string) => parseKeyfile(byteString(text), 'file');
 const set = (text: string, group: string, key: string, value: string) =>
@@ -109,6 +110,39 @@ describe('parseKeyfile', () => {
     expect(() => file.tristate('g', 'g')).toThrow('Invalid tri-state value: signed');
   });
 
+  it('takes any bytes, and refuses them with a line number or reads them', () => {
+    const pieces = fc.constantFrom(
+      '[',
+      ']',
+      '=',
+      '\n',
+      '\r',
+      ' ',
+      '#',
+      '\\',
+      '"',
+      '\0',
+      '.',
+      'a',
+      '\xff',
+      '__proto__',
+    );
+    fc.assert(
+      fc.property(fc.array(pieces, { maxLength: 60 }), (parts) => {
+        let file: Keyfile;
+        try {
+          file = parse(parts.join(''));
+        } catch (error) {
+          expect((error as Error).message).toMatch(/^file: line \d+: /);
+          return;
+        }
+        for (const group of file.groups)
+          for (const key of file.keys(group)) expect(file.value(group, key)).not.toBe('undefined');
+      }),
+      { numRuns: 2000 },
+    );
+  });
+
   it('is not slow on long runs of blanks', () => {
     const blanks = ' '.repeat(500_000);
     const file = parse(`[g]\na${blanks}=${blanks}x${blanks}\n${blanks}# c\n`);
@@ -157,6 +191,26 @@ describe('setKey and unsetKey', () => {
     expect(unset('[a]\nx=1\n[b]\n', 'a', 'x')).toBe('[a]\n[b]\n');
     expect(unset(config, 'core', 'none')).toBeUndefined();
     expect(unset(config, 'none', 'mode')).toBeUndefined();
+  });
+
+  it('sets what is then read, and unsets it again', () => {
+    const name = fc.stringMatching(/^[a-z0-9][ a-z0-9._;#"'-]{0,8}[a-z0-9]$/);
+    fc.assert(
+      fc.property(
+        fc.constantFrom('', config, '# c\n[a]\n\n[b]\nx = 1'),
+        name,
+        name,
+        fc.string(),
+        (text, group, key, value) => {
+          const bytes = utf8ByteString(value.replace(/\0/g, ''));
+          const after = set(text, group, key, bytes);
+          expect(parse(after).get(group, key)).toBe(bytes);
+          const again = unset(after, group, key) as string;
+          expect(parse(again).has(group, key)).toBe(false);
+          expect(set(after, group, key, bytes)).toBe(after);
+        },
+      ),
+    );
   });
 
   it('refuses names that would not be read back', () => {
