@@ -305,7 +305,6 @@ export function textTarget(seeds: readonly string[]): Target<ByteString> {
       const data = encodeVariant(type, value);
       const again = decodeVariant(type, data, 'parsed');
       const printed = printVariant(type, again, { annotate: true });
-      // A number that is no number loses its sign on the way.
       const reparsed = parseVariant(byteString(`@${type} ${printed}`));
       if (printVariant(reparsed.type, reparsed.value, { annotate: true }) !== printed)
         throw new Error(`printed as ${printed}, which is read as another value`);

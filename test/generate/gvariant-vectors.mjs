@@ -10,6 +10,13 @@ import { spawnSync } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 
 const TEXTS = [
+  '0b101',
+  '-0B11',
+  '0b2',
+  'byte 0b100000000',
+  "signature 'ma{sv}'",
+  '-nan',
+  '[nan,-nan]',
   '1',
   '-1',
   '0',

@@ -1,5 +1,5 @@
 /**
- * Numbers of the GVariant text format: those of C's strtoull with base 0, and of strtod.
+ * Numbers of the GVariant text format: those of C's strtoull with base 0 (binary ones are new in C23), and of strtod.
  * Defined by GLib's documentation, "GVariant Text Format", "Numbers", and by GLib's parser where that is silent.
  * @module
  */
@@ -31,7 +31,7 @@ function parseInteger(span: Span, token: string, kind: TypeClass): number | bigi
   const skipped = negative ? 1 : 0;
   // A second sign belongs to C's strtoull, which wraps a negative number round.
   const rest = token.slice(skipped);
-  const match = /^([+-]?)(0[xX][0-9a-fA-F]+|0[0-7]*|[1-9][0-9]*)/.exec(rest);
+  const match = /^([+-]?)(0[xX][0-9a-fA-F]+|0[bB][01]+|0[0-7]*|[1-9][0-9]*)/.exec(rest);
   const digits = match?.[2] ?? '0';
   let magnitude = BigInt(/^0[0-7]+$/.test(digits) ? `0o${digits.slice(1)}` : digits);
   if (magnitude > MAX_UINT64) throw textError(span.start, span.end, 'integer too big for any type');

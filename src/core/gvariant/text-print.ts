@@ -114,7 +114,7 @@ function printByte(value: number): string {
 
 /** As C's `%.17g`, with `.0` behind what would else be an integer. */
 function printDouble(value: number): string {
-  if (Number.isNaN(value)) return 'nan';
+  if (Number.isNaN(value)) return hasSignBit(value) ? '-nan' : 'nan';
   if (!Number.isFinite(value)) return value < 0 ? '-inf' : 'inf';
   if (value === 0) return Object.is(value, -0) ? '-0.0' : '0.0';
   const [mantissa, exponentText] = scientific(value).split('e') as [string, string];
@@ -125,6 +125,14 @@ function printDouble(value: number): string {
   }
   const fixed = trimZeros(placePoint(mantissa, exponent));
   return fixed.includes('.') ? fixed : `${fixed}.0`;
+}
+
+const scratch = new DataView(new ArrayBuffer(8));
+
+/** The sign of what is no number: the engine keeps it, but no operator tells. */
+function hasSignBit(value: number): boolean {
+  scratch.setFloat64(0, value);
+  return scratch.getUint8(0) >= 0x80;
 }
 
 /** With 17 digits; what lies in the middle goes to the even digit as in C, where JavaScript rounds it up. */

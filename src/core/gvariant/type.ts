@@ -88,8 +88,9 @@ export function isTypeString(text: string): boolean {
   return type !== undefined && type.text.length === text.length;
 }
 
-/** Whether `text` is a D-Bus signature as a value of type `g`: any number of definite types, one after the other. */
+/** Whether `text` is a D-Bus signature as a value of type `g`: any number of definite types without maybes, in a row. */
 export function isSignature(text: string): boolean {
+  if (text.includes('m')) return false;
   for (let at = 0; at < text.length; ) {
     const type = typeAt(text, at);
     if (type === undefined) return false;
