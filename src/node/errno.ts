@@ -136,6 +136,7 @@ const ERRORS = {
   EOWNERDEAD: [130, 'Owner died'],
   ENOTRECOVERABLE: [131, 'State not recoverable'],
   ERFKILL: [132, 'Operation not possible due to RF-kill'],
+  EHWPOISON: [133, 'Memory page has hardware error'],
 } as const satisfies Readonly<Record<string, readonly [number: number, text: string]>>;
 
 export type ErrorName = keyof typeof ERRORS;

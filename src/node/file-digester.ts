@@ -25,17 +25,11 @@ export interface FileDigesterOptions<Target> {
   readonly refuse: (target: Target, error: unknown) => unknown;
 }
 
-interface AskedFile<Target> {
-  readonly target: Target;
-  readonly place: ByteString;
-  readonly stamp: FileStamp;
-  readonly content: boolean;
-}
-
 /** Files larger than this are cut into parts of this size, if blocks are not larger. */
 const PART = 8 * 1024 * 1024;
 
 const BATCH_WEIGHT = 4 * 1024 * 1024;
+const BATCH_FILES = 512;
 /** What opening and closing a file costs, as bytes that could be hashed meanwhile. */
 const FILE_WEIGHT = 10 * 1024;
 
@@ -44,7 +38,10 @@ export class FileDigester<Target> {
   readonly #parameters: VerityParameters;
   readonly #pool: WorkerPool<VerityBatch, VerityResult>;
   #running = 0;
-  #files: AskedFile<Target>[] = [];
+  #targets: Target[] = [];
+  #places: ByteString[] = [];
+  readonly #stamps = new Float64Array(BATCH_FILES * STAMP_LENGTH);
+  readonly #contents = new Uint8Array(BATCH_FILES);
   #weight = 0;
   #failure: { readonly error: unknown } | undefined;
   #submitted = false;
@@ -69,9 +66,12 @@ export class FileDigester<Target> {
       this.#addParts(target, place, stamp);
       return;
     }
-    this.#files.push({ target, place, stamp, content });
+    const index = this.#targets.push(target) - 1;
+    this.#places.push(place);
+    packStamp(this.#stamps, index, stamp);
+    this.#contents[index] = content ? 1 : 0;
     this.#weight += stamp.size + FILE_WEIGHT;
-    if (this.#weight >= BATCH_WEIGHT) this.#submitFiles();
+    if (this.#weight >= BATCH_WEIGHT || index + 1 === BATCH_FILES) this.#submitFiles();
   }
 
   /**
@@ -105,22 +105,19 @@ export class FileDigester<Target> {
   }
 
   #submitFiles(): void {
-    const files = this.#files;
-    if (files.length === 0) return;
-    const stamps = new Float64Array(files.length * STAMP_LENGTH);
-    for (const [i, { stamp }] of files.entries()) packStamp(stamps, i, stamp);
-    const batch: VerityBatch = {
-      files: {
-        places: files.map(({ place }) => place),
-        stamps,
-        contents: Uint8Array.from(files, ({ content }) => (content ? 1 : 0)),
-      },
+    const targets = this.#targets;
+    const count = targets.length;
+    if (count === 0) return;
+    const files = {
+      places: this.#places,
+      stamps: this.#stamps.slice(0, count * STAMP_LENGTH),
+      contents: this.#contents.slice(0, count),
     };
-    const targets = files.map(({ target }) => target);
-    this.#submit(batch, this.#weight, targets, (results) => {
+    this.#submit({ files }, this.#weight, targets, (results) => {
       for (const [i, result] of results.entries()) this.#options.settle(targets[i] as Target, result);
     });
-    this.#files = [];
+    this.#targets = [];
+    this.#places = [];
     this.#weight = 0;
   }
 

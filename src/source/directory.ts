@@ -37,6 +37,9 @@ interface FoundFile {
   /** The directory it is in, with the name it is found by; for people. */
   readonly directory: ByteString;
   readonly name: ByteString;
+}
+
+interface FileToStore extends FoundFile {
   /** For the kernel. */
   readonly place: ByteString;
   readonly stamp: FileStamp;
@@ -58,7 +61,7 @@ interface FoundDirectory {
  */
 export async function scanDirectory(path: ByteString, options: ScanOptions = {}): Promise<Inode> {
   const pool = { threads: options.threads };
-  const files: FoundFile[] = [];
+  const files: FileToStore[] = [];
   const walk = new DirectoryWalk();
   const digester = new FileDigester<FoundFile>({
     pool,
@@ -83,7 +86,7 @@ async function scanTree(
   walk: DirectoryWalk,
   options: ScanOptions,
   digester: FileDigester<FoundFile>,
-  files: FoundFile[],
+  files: FileToStore[],
 ): Promise<Inode> {
   const pending: FoundDirectory[] = [];
   const take = (directory: ByteString, name: ByteString, place: ByteString, fd: number): Inode => {
@@ -91,8 +94,8 @@ async function scanTree(
     const inode = makeFound(fd, name, place, status, options);
     if (inode.children !== undefined) pending.push({ inode, path: joinPath(directory, name), place, status });
     else if (isRegular(status.mode) && status.size > 0) {
-      const file = { inode, directory, name, place, stamp: status };
-      if (options.digestStore !== undefined) files.push(file);
+      const file = { inode, directory, name };
+      if (options.digestStore !== undefined) files.push({ ...file, place, stamp: status });
       digester.add(file, place, status, status.size <= INLINE_LIMIT);
     }
     return inode;
@@ -172,7 +175,7 @@ const isOutside = ({ inode }: FoundFile): boolean => inode.digest !== undefined;
 
 const pathOf = ({ directory, name }: FoundFile): ByteString => joinPath(directory, name);
 
-function storedFile(file: FoundFile): StoredFile {
+function storedFile(file: FileToStore): StoredFile {
   return { digest: file.inode.digest as string, path: pathOf(file), place: file.place, stamp: file.stamp };
 }
 

@@ -65,10 +65,10 @@ describe('a scan', () => {
     expect([...(root.children as Map<string, Inode>).keys()]).toEqual(['\xff\xfe']);
   });
 
-  it('takes 70,000 entries in a directory', async () => {
-    const path = `${makeWideTree(`${scratch}/wide`, 70_000)}/wide`;
+  it('takes more entries than the kernel tells at once', async () => {
+    const path = `${makeWideTree(`${scratch}/wide`, 4000)}/wide`;
     const root = await scanDirectory(byteString(path), here);
-    expect(root.children?.size).toBe(70_000);
+    expect(root.children?.size).toBe(4000);
   });
 
   it('takes paths longer than PATH_MAX', async () => {
