@@ -173,7 +173,8 @@ const REFUSED_BY_FSCK = [
   /Empty metadata key/,
   /header says \d{16,} bytes of content/,
   /Invalid directory metadata mode/,
-  /Invalid commit (parent|tree content checksum|tree metadata checksum): Invalid checksum of length/,
+  /Invalid checksum of length/,
+  /Invalid self-referential filename|Invalid path uplink filename|Invalid \/ in filename/,
 ];
 
 /** What only our fsck looks at: no checksum covers it. */
