@@ -17,7 +17,6 @@ export interface Entry {
   readonly type: number;
 }
 
-export const DT_UNKNOWN = 0;
 export const DT_CHR = 2;
 export const DT_DIR = 4;
 export const DT_BLK = 6;

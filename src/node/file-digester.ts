@@ -2,13 +2,17 @@
  * Digests many files at once on all processors: small ones in batches, large ones in parts.
  * @module
  */
+import { hash } from 'node:crypto';
 import { setImmediate } from 'node:timers/promises';
 import { type ByteString, byteString } from '../core/bytes/byte-string.ts';
-import { hexOf } from '../core/bytes/hex.ts';
 import { SealtreeError } from '../core/errors.ts';
-import { DIGEST_SIZE } from '../core/hash.ts';
-import { type VerityOptions, type VerityParameters, verityParameters } from '../core/verity/descriptor.ts';
-import { digestOfLeaves } from '../core/verity/digest.ts';
+import {
+  encodeDescriptor,
+  type VerityOptions,
+  type VerityParameters,
+  verityParameters,
+} from '../core/verity/descriptor.ts';
+import { BlockHasher, MerkleTree } from '../core/verity/merkle.ts';
 import { opensslHash } from './hash.ts';
 import { type FileStamp, packStamp, STAMP_LENGTH } from './stable-read.ts';
 import { FAILED_FILE, type VerityBatch, type VerityResult, type VeritySettings } from './verity-job.ts';
@@ -114,7 +118,7 @@ export class FileDigester<Target> {
       contents: this.#contents.slice(0, count),
     };
     this.#submit({ files }, this.#weight, targets, (results) => {
-      for (const [i, result] of results.entries()) this.#options.settle(targets[i] as Target, result);
+      for (const [i, target] of targets.entries()) this.#options.settle(target, results[i] as ByteString);
     });
     this.#targets = [];
     this.#places = [];
@@ -124,15 +128,22 @@ export class FileDigester<Target> {
   #addParts(target: Target, place: ByteString, { size, ...times }: FileStamp): void {
     const { mtimeSec, mtimeNsec, ctimeSec, ctimeNsec } = times;
     const stamp = { size, mtimeSec, mtimeNsec, ctimeSec, ctimeNsec };
-    const { algorithm, blockSize } = this.#parameters;
-    const leaves = new SharedArrayBuffer(Math.ceil(size / blockSize) * DIGEST_SIZE[algorithm]);
-    let missing = Math.ceil(size / PART);
+    const tree = new MerkleTree(new BlockHasher(opensslHash, this.#parameters), this.#parameters);
+    // Parts come in any order; the tree takes them in theirs.
+    const early = new Map<number, Uint8Array>();
+    let next = 0;
     for (let start = 0; start < size; start += PART) {
       const length = Math.min(PART, size - start);
-      this.#submit({ part: { place, stamp, start, length, leaves } }, length, [target], () => {
-        if (--missing > 0) return;
-        const digest = digestOfLeaves(opensslHash, size, new Uint8Array(leaves), this.#parameters);
-        this.#options.settle(target, byteString(hexOf(digest)));
+      this.#submit({ part: { place, stamp, start, length } }, length, [target], (leaves) => {
+        early.set(start, leaves as Uint8Array);
+        for (let part = early.get(next); part !== undefined; part = early.get(next)) {
+          tree.addLeaves(part);
+          early.delete(next);
+          next += PART;
+        }
+        if (next < size) return;
+        const descriptor = encodeDescriptor(this.#parameters, size, tree.root());
+        this.#options.settle(target, byteString(hash(this.#parameters.algorithm, descriptor, 'hex')));
       });
     }
   }

@@ -46,12 +46,10 @@ export interface VerityPart {
   /** Offset, a multiple of the block size. */
   readonly start: number;
   readonly length: number;
-  /** The hashes of all blocks of the file; this part fills in its own. */
-  readonly leaves: SharedArrayBuffer;
 }
 
-/** For each file of a batch the digest in hexadecimal, or the content; nothing for a part. */
-export type VerityResult = readonly ByteString[];
+/** For each file of a batch the digest in hexadecimal, or the content; of a part the hashes of its blocks. */
+export type VerityResult = readonly ByteString[] | Uint8Array;
 
 /** Of a failure: which file of its batch. */
 export const FAILED_FILE = 'file';
@@ -61,10 +59,7 @@ export function startJob({ parameters, follow }: VeritySettings): Perform {
   const verity = new VerityHash(opensslHash, parameters);
   const blocks = new BlockHasher(opensslHash, parameters);
   return (batch: VerityBatch): VerityResult => {
-    if ('part' in batch) {
-      hashPart(batch.part);
-      return [];
-    }
+    if ('part' in batch) return hashPart(batch.part);
     const { places, stamps, contents } = batch.files;
     return places.map((place, index) => {
       try {
@@ -91,17 +86,18 @@ export function startJob({ parameters, follow }: VeritySettings): Perform {
     return byteString(content);
   }
 
-  function hashPart({ place, stamp, start, length, leaves }: VerityPart): void {
-    const target = new Uint8Array(leaves);
+  function hashPart({ place, stamp, start, length }: VerityPart): Uint8Array {
     const digestSize = DIGEST_SIZE[parameters.algorithm];
-    let at = (start / parameters.blockSize) * digestSize;
+    const leaves = new Uint8Array(Math.ceil(length / parameters.blockSize) * digestSize);
+    let at = 0;
     let fd: number | undefined;
     try {
       fd = openStable(place, { follow });
       readRange(fd, start, length, buffer, (piece) => {
-        at += blocks.hashAllInto(piece, target, at) * digestSize;
+        at += blocks.hashAllInto(piece, leaves, at) * digestSize;
       });
       checkUnchanged(fd, stamp);
+      return leaves;
     } catch (error) {
       throw aboutFile(0, error);
     } finally {

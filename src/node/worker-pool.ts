@@ -162,6 +162,8 @@ export class WorkerPool<Batch, Result> {
       for (const task of member.tasks.splice(0)) this.#fail(task, error);
     });
     worker.on('exit', () => {
+      const index = this.#members.indexOf(member);
+      if (index >= 0) this.#members.splice(index, 1);
       const error = new SealtreeError('internal', 'a worker ended before its work was done');
       for (const task of member.tasks.splice(0)) this.#fail(task, error);
     });

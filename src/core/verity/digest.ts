@@ -116,35 +116,6 @@ export function verityDigest(hash: Hash, data: Uint8Array, options?: VerityOptio
 }
 
 /**
- * The descriptor of a file whose blocks somebody else has hashed, by {@link BlockHasher}.
- *
- * @param size bytes of the file
- * @param leaves the hashes of its blocks behind each other
- */
-export function descriptorOfLeaves(
-  hash: Hash,
-  size: number,
-  leaves: Uint8Array,
-  options?: VerityOptions,
-  onBlock?: TreeBlockListener,
-): Uint8Array {
-  const parameters = verityParameters(options);
-  const tree = new MerkleTree(new BlockHasher(hash, parameters), parameters, onBlock);
-  tree.addLeaves(leaves);
-  return encodeDescriptor(parameters, size, tree.root());
-}
-
-/** The digest of a file whose blocks somebody else has hashed; see {@link descriptorOfLeaves}. */
-export function digestOfLeaves(
-  hash: Hash,
-  size: number,
-  leaves: Uint8Array,
-  options?: VerityOptions,
-): Uint8Array {
-  return hash.digest(verityParameters(options).algorithm, descriptorOfLeaves(hash, size, leaves, options));
-}
-
-/**
  * What libcomposefs calls the fs-verity digest of an empty file: it hashes one block of zeros, where the kernel has
  * a root of zeros. `composefs-info measure-file` prints it; no image holds it.
  */
