@@ -239,8 +239,9 @@ class Stage {
     if (this.mounted !== undefined) {
       execaSync(this.#program, ['umount', this.mounted], { reject: false });
     }
+    say(`\nRemoving ${this.work} …`);
     rmSync(this.work, { recursive: true, force: true, maxRetries: 5 });
-    say(`\n${this.work} is removed.`);
+    say('Removed.');
   }
 }
 

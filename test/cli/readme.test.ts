@@ -18,18 +18,8 @@ requires({ root: true, mount: ['overlay', 'erofs'] }).it(
     try {
       const script = block.replaceAll('/var/tmp/sealtree-example', `${folder}/example`);
       // As a terminal does, which knows aliases.
-      const command = [
-        'unshare',
-        '--mount',
-        'bash',
-        '-O',
-        'expand_aliases',
-        '-euo',
-        'pipefail',
-        '-c',
-        script,
-      ];
-      const { stdout, stderr, status } = run(command, { cwd: ROOT });
+      const command = ['unshare', '--mount', 'bash', '-O', 'expand_aliases', '-uc', script];
+      const { stdout, stderr, status } = run(command, { cwd: ROOT, env: { SHLVL: '1' } });
       expect({ stderr, status }).toEqual({ stderr: '', status: 0 });
       expect(stdout).toMatch(/^valid$/m);
       expect(stdout).toMatch(/^hello$/m);
