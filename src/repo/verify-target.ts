@@ -42,7 +42,8 @@ export async function verifyCommit(
   const decision = decide(repo, checksum, options.policy);
   const findings = startFindings(repo, checksum, decision);
   if (!options.bootOnly) await examineObjects(repo, decision, undefined, findings, options);
-  const archive = repo.mode === 'archive';
+  const repositories = withParents(repo);
+  const archive = repositories.some(({ mode }) => mode === 'archive');
   const { digest, signer } = decision;
   const reason = archive
     ? 'the files of an archive repository are compressed: pull the commit into one of mode bare or bare-user'
@@ -62,7 +63,7 @@ export async function verifyCommit(
             image: byteString(`${checksum}.cfs`),
             digest: signed ? digest : undefined,
             verity: signed || options.policy.config.composefs.verity,
-            data: [byteString(`${repo.path}/objects`)],
+            data: repositories.map(({ path }) => byteString(`${path}/objects`)),
             lower: LOWER,
             at: MOUNT_POINT,
             readonly: true,
@@ -155,6 +156,13 @@ export async function verifyImage(
             readonly: true,
           }),
   };
+}
+
+/** The repository and those that its objects may be in. */
+function withParents(repo: Repo): Repo[] {
+  const all: Repo[] = [];
+  for (let next: Repo | undefined = repo; next !== undefined; next = next.parent) all.push(next);
+  return all;
 }
 
 /** As ostree-prepare-root reads it: what is no boolean counts as false. */
