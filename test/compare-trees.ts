@@ -10,8 +10,19 @@ export interface Comparison {
   readonly differences: readonly string[];
 }
 
-/** Compares everything but times and hard links. `extra` names in the root of `b` may be missing in `a`. */
-export function compareTrees(a: string, b: string, extra: readonly string[] = []): Comparison {
+export interface Allowance {
+  /** Names in the root of the second tree that the first may lack. */
+  readonly extra?: readonly string[];
+  /** Whether the first tree went through ostree, which drops attributes with an empty value. */
+  readonly committed?: boolean;
+}
+
+/** Compares everything but times and hard links. */
+export function compareTrees(
+  a: string,
+  b: string,
+  { extra = [], committed = false }: Allowance = {},
+): Comparison {
   const differences: string[] = [];
   let entries = 0;
   let bytes = 0;
@@ -29,7 +40,9 @@ export function compareTrees(a: string, b: string, extra: readonly string[] = []
         differ(path, field, leftStat[field].toString(8), rightStat[field].toString(8));
     }
     const xattrs = [left, right].map((file) =>
-      JSON.stringify(readXattrs(byteString(file.toString('latin1')))),
+      JSON.stringify(
+        readXattrs(byteString(file.toString('latin1'))).filter(([, value]) => !committed || value !== ''),
+      ),
     );
     if (xattrs[0] !== xattrs[1]) differ(path, 'xattrs', xattrs[0], xattrs[1]);
     if (leftStat.isDirectory() && rightStat.isDirectory()) {

@@ -13,6 +13,7 @@ const MODES = ['archive', 'bare', 'bare-user', 'bare-user-only'] as const;
 const COMMIT = [
   '--branch=test/tree',
   '--generate-composefs-metadata',
+  '--fsync=false',
   '--timestamp=@1700000000',
   '--subject=A tree',
 ];
@@ -63,16 +64,18 @@ needs.describe('a tree committed by both tools:', () => {
             'no errors found',
           );
 
-          const image = (repo: string, path: string) => [
-            'checkout',
-            `--repo=${repo}`,
-            '--composefs-noverity',
-            'test/tree',
-            path,
-          ];
-          realOk('ostree', image(ours, at(`theirs-${mode}.cfs`)));
-          sealtreeOk(image(theirs, at(`ours-${mode}.cfs`)), { program: 'ostree' });
-          expectSameFile(at(`ours-${mode}.cfs`), at(`theirs-${mode}.cfs`));
+          for (const kind of ['--composefs-noverity', '--composefs']) {
+            const image = (repo: string, path: string) => [
+              'checkout',
+              `--repo=${repo}`,
+              kind,
+              'test/tree',
+              path,
+            ];
+            realOk('ostree', image(ours, at(`theirs-${mode}.cfs`)));
+            sealtreeOk(image(theirs, at(`ours-${mode}.cfs`)), { program: 'ostree' });
+            expectSameFile(at(`ours-${mode}.cfs`), at(`theirs-${mode}.cfs`));
+          }
           const digest = sealtreeOk(['fsverity', 'digest', '--compact', at(`ours-${mode}.cfs`)]).trim();
           const shown = [
             'show',
