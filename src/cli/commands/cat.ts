@@ -8,7 +8,7 @@ import type { Context, Verb } from '../verb.ts';
 export const verb: Verb = {
   tool: 'ostree',
   path: ['cat'],
-  summary: 'Concatenate contents of files',
+  summary: "Print the contents of a commit's files",
   operands: 'COMMIT PATH...',
   options: [],
   examples: ['sealtree cat --repo=repo main /usr/lib/os-release'],

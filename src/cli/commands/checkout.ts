@@ -46,47 +46,69 @@ const EXCLUSIVE = [
 export const verb: Verb = {
   tool: 'ostree',
   path: ['checkout'],
-  summary: 'Check out a commit into a filesystem tree',
+  summary: 'Write the tree of a commit to a directory, or its composefs image to a file',
   operands: 'COMMIT [DESTINATION]',
   options: [
     {
       flags: '-U, --user-mode',
-      description: 'Do not change file ownership or initialize extended attributes',
+      description: 'Write contents and modes, leave owners and extended attributes',
     },
     {
       flags: '--disable-cache',
-      description: 'Do not update or use the internal repository uncompressed object cache',
+      description: 'Neither read nor fill the cache of unpacked objects in an archive repository',
     },
-    { flags: '--subpath <path>', description: 'Checkout sub-directory PATH' },
-    { flags: '--union', description: 'Keep existing directories, overwrite existing files' },
-    { flags: '--union-add', description: 'Keep existing files/directories, only add new' },
+    { flags: '--subpath <path>', description: 'Write what is below this directory of the commit' },
+    { flags: '--union', description: 'Write into directories that are there, replace files' },
+    {
+      flags: '--union-add',
+      description: 'Write into directories that are there, leave files that are there',
+    },
     {
       flags: '--union-identical',
-      description:
-        'When layering checkouts, error out if a file would be replaced with a different version, but add new files and directories',
+      description: 'Write into directories that are there, fail at a file that is there with another content',
     },
-    { flags: '--whiteouts', description: "Process 'whiteout' (Docker style) entries" },
+    { flags: '--whiteouts', description: 'A file .wh.NAME of the commit removes NAME' },
     {
       flags: '--process-passthrough-whiteouts',
-      description: 'Enable overlayfs whiteout extraction into char 0:0 devices',
+      description: "A file .ostree-wh.NAME of the commit becomes overlayfs's whiteout for NAME, a device 0:0",
     },
-    { flags: '--allow-noent', description: 'Do nothing if specified path does not exist' },
-    { flags: '--from-stdin', description: 'Process many checkouts from standard input' },
-    { flags: '--from-file <file>', description: 'Process many checkouts from input file', kind: 'text' },
-    { flags: '--fsync <policy>', description: 'Specify how to invoke fsync()', kind: 'text' },
+    {
+      flags: '--allow-noent',
+      description: 'Succeed without doing anything if there is no such path in the commit',
+    },
+    {
+      flags: '--from-stdin',
+      description: 'Read commits and paths from standard input, each ended by a NUL byte',
+    },
+    {
+      flags: '--from-file <file>',
+      description: 'Read commits and paths from a file, each ended by a NUL byte',
+      kind: 'text',
+    },
+    {
+      flags: '--fsync <policy>',
+      description: 'With false, do not wait until all is on the disk',
+      kind: 'text',
+    },
     {
       flags: '-H, --require-hardlinks',
-      description: 'Do not fall back to full copies if hardlinking fails',
+      description: 'Fail where a hard link to the object is not possible',
     },
-    { flags: '-z, --force-copy-zerosized', description: 'Do not hardlink zero-sized files' },
-    { flags: '-C, --force-copy', description: 'Never hardlink (but may reflink if available)' },
+    { flags: '-z, --force-copy-zerosized', description: 'Copy empty files, link the others' },
+    { flags: '-C, --force-copy', description: 'Copy every file; a copy that shares blocks will do' },
     {
       flags: '-M, --bareuseronly-dirs',
-      description: 'Suppress mode bits outside of 0775 for directories (suid, world writable, etc.)',
+      description: 'Give directories no mode bits beyond 0775',
     },
-    { flags: '--skip-list <file>', description: 'File containing list of files to skip' },
-    { flags: '--composefs', description: 'Only create a composefs blob' },
-    { flags: '--composefs-noverity', description: 'Only create a composefs blob, and disable fsverity' },
+    { flags: '--skip-list <file>', description: 'File of paths that are left out' },
+    {
+      flags: '--composefs',
+      description: 'Write the composefs image of the commit, with fs-verity on if it can be',
+    },
+    {
+      flags: '--composefs-noverity',
+      description: 'The same, without the digests of the files and without fs-verity',
+    },
   ],
   examples: [
     'sealtree checkout --repo=repo main rootfs',

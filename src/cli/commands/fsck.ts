@@ -28,15 +28,22 @@ import type { Context, Verb } from '../verb.ts';
 export const verb: Verb = {
   tool: 'ostree',
   path: ['fsck'],
-  summary: 'Check the repository for consistency',
+  summary: 'Read every object that commits lead to and compare it with its name',
   operands: '',
   options: [
-    { flags: '--add-tombstones', description: 'Add tombstones for missing commits' },
-    { flags: '-q, --quiet', description: 'Only print error messages' },
-    { flags: '-a, --all', description: "Don't stop on first error" },
-    { flags: '--delete', description: 'Remove corrupted objects' },
-    { flags: '--verify-bindings', description: 'Verify ref bindings' },
-    { flags: '--verify-back-refs', description: 'Verify back-references (implies --verify-bindings)' },
+    { flags: '--add-tombstones', description: 'Mark commits that are missing as deleted' },
+    { flags: '-q, --quiet', description: 'Print nothing but errors' },
+    { flags: '-a, --all', description: 'Go on after an error' },
+    { flags: '--delete', description: 'Delete objects that are damaged' },
+    {
+      flags: '--verify-bindings',
+      description: 'Compare the branches that a commit names with the refs that lead to it',
+    },
+    {
+      flags: '--verify-back-refs',
+      description:
+        'The same the other way round: each named branch leads to the commit; implies --verify-bindings',
+    },
   ],
   examples: ['sealtree fsck --repo=repo', 'sealtree fsck --repo=repo --all --quiet'],
   description: [

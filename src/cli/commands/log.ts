@@ -8,9 +8,9 @@ import type { Context, Verb } from '../verb.ts';
 export const verb: Verb = {
   tool: 'ostree',
   path: ['log'],
-  summary: 'Show log starting at commit or ref',
+  summary: 'Print a commit and those before it',
   operands: 'REV',
-  options: [{ flags: '--raw', description: 'Show raw variant data' }],
+  options: [{ flags: '--raw', description: 'Print the objects as GVariant text' }],
   examples: ['sealtree log --repo=repo main'],
   run,
 };

@@ -7,13 +7,12 @@ import type { Context, Verb } from '../verb.ts';
 export const verb: Verb = {
   tool: 'ostree',
   path: ['rev-parse'],
-  summary: 'Output the target of a rev',
+  summary: 'Print the checksum of the commit that a name leads to',
   operands: 'REV',
   options: [
     {
       flags: '-S, --single',
-      description:
-        'If the repository has exactly one commit, then print it; any other case will result in an error',
+      description: 'Print the only commit of the repository, fail unless there is exactly one',
     },
   ],
   examples: ['sealtree rev-parse --repo=repo main', 'sealtree rev-parse --repo=repo main^'],

@@ -24,30 +24,40 @@ import type { Context, Verb } from '../verb.ts';
 export const verb: Verb = {
   tool: 'ostree',
   path: ['show'],
-  summary: 'Output a metadata object',
+  summary: 'Print a commit or another metadata object',
   operands: 'OBJECT',
   options: [
-    { flags: '--print-related', description: 'Show the "related" commits' },
+    { flags: '--print-related', description: 'Print the related commits that it names' },
     {
       flags: '--print-variant-type <type>',
-      description: 'Memory map OBJECT (in this case a filename) to the GVariant type string',
+      description: 'Print a file as GVariant of this type',
       kind: 'text',
     },
-    { flags: '--list-metadata-keys', description: 'List the available metadata keys' },
-    { flags: '--print-metadata-key <key>', description: 'Print string value of metadata key', kind: 'text' },
+    { flags: '--list-metadata-keys', description: "List the keys of the commit's metadata" },
+    {
+      flags: '--print-metadata-key <key>',
+      description: "Print one value of the commit's metadata",
+      kind: 'text',
+    },
     {
       flags: '--print-hex',
-      description: 'For byte array valued keys, output an unquoted hexadecimal string',
+      description: 'Print bytes as hexadecimal digits',
     },
-    { flags: '--list-detached-metadata-keys', description: 'List the available detached metadata keys' },
+    {
+      flags: '--list-detached-metadata-keys',
+      description: 'List the keys of the metadata beside the commit',
+    },
     {
       flags: '--print-detached-metadata-key <key>',
-      description: 'Print string value of detached metadata key',
+      description: 'Print one value of the metadata beside the commit',
       kind: 'text',
     },
-    { flags: '--print-sizes', description: 'Show the commit size metadata' },
-    { flags: '--raw', description: 'Show raw variant data' },
-    { flags: '-B, --no-byteswap', description: 'Do not automatically convert variant data from big endian' },
+    { flags: '--print-sizes', description: 'Print what the commit says of the sizes of its objects' },
+    { flags: '--raw', description: 'Print the object as GVariant text' },
+    {
+      flags: '-B, --no-byteswap',
+      description: 'Print numbers of the metadata in the byte order they are stored in',
+    },
   ],
   examples: [
     'sealtree show --repo=repo main',

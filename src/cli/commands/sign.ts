@@ -19,20 +19,20 @@ import type { Context, Verb } from '../verb.ts';
 export const verb: Verb = {
   tool: 'ostree',
   path: ['sign'],
-  summary: 'Sign a commit',
+  summary: 'Sign a commit, or verify its signatures',
   operands: 'COMMIT KEY-ID...',
   options: [
-    { flags: '-d, --delete', description: 'Delete signatures having any of the KEY-IDs' },
-    { flags: '--verify', description: 'Verify signatures' },
+    { flags: '-d, --delete', description: 'Taken for compatibility, does nothing' },
+    { flags: '--verify', description: 'Verify the signatures, instead of signing' },
     {
       flags: '-s, --sign-type <name>',
-      description: "Signature type to use (defaults to 'ed25519')",
+      description: 'Kind of signature; ed25519 is the only one',
       kind: 'text',
     },
-    { flags: '--keys-file <name>', description: 'Read keys from file', kind: 'text' },
+    { flags: '--keys-file <name>', description: 'File of keys, one a line', kind: 'text' },
     {
       flags: '--keys-dir <name>',
-      description: 'Redefine system-wide directories with public and revoked keys for verification',
+      description: 'Directory with trusted and revoked keys, in place of those of the system',
       kind: 'text',
     },
     {
