@@ -25,10 +25,10 @@ import { dumpTarget, imageTarget, textTarget } from './targets.ts';
 
 /** SEALTREE_FUZZ_DIVISOR=10 compares a tenth. */
 const DIVISOR = Number(process.env.SEALTREE_FUZZ_DIVISOR ?? 1);
-const DUMPS = 800 / DIVISOR;
-const IMAGES = 650 / DIVISOR;
+const DUMPS = 850 / DIVISOR;
+const IMAGES = 700 / DIVISOR;
 const TEXTS = 250 / DIVISOR;
-const COMMITS = 300 / DIVISOR;
+const COMMITS = 200 / DIVISOR;
 
 let folder = '';
 beforeAll(() => {
