@@ -14,6 +14,7 @@ export const VERBS: Readonly<Record<string, Load>> = {
   completion: () => import('./commands/completion.ts'),
   'composefs-info': () => import('./commands/composefs-info.ts'),
   config: () => import('./commands/config.ts'),
+  diff: () => import('./commands/diff.ts'),
   fsck: () => import('./commands/fsck.ts'),
   'fsverity digest': () => import('./commands/fsverity-digest.ts'),
   'fsverity enable': () => import('./commands/fsverity-enable.ts'),
