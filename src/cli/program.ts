@@ -13,7 +13,7 @@ const REPO_OPTION: OptionSpec = {
 };
 const VERBOSE_OPTION: OptionSpec = {
   flags: '-v, --verbose',
-  description: 'Say what is done while it is done',
+  description: 'Taken for compatibility, prints nothing more',
 };
 const VERSION_OPTION: OptionSpec = { flags: '--version', description: 'Print the version and exit' };
 

@@ -107,7 +107,7 @@ export const verb: Verb = {
     },
     {
       flags: '--composefs-noverity',
-      description: 'The same, without the digests of the files and without fs-verity',
+      description: 'The same, without the digests of the files',
     },
   ],
   examples: [
