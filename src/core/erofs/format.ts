@@ -18,7 +18,6 @@ export const MAX_TAIL = BLOCK_SIZE / 2;
 export const COMPOSEFS_MAGIC = 0xd078629a;
 /** Version of the header, not of the format. */
 export const COMPOSEFS_HEADER_VERSION = 1;
-export const COMPOSEFS_HEADER_SIZE = 32;
 export const HEADER = { magic: 0, headerVersion: 4, flags: 8, formatVersion: 12 } as const;
 /** Header flag: some inode has a POSIX ACL. */
 export const FLAG_HAS_ACL = 1;
