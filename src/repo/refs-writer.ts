@@ -8,7 +8,6 @@ import {
   constants,
   fchmodSync,
   fsyncSync,
-  mkdirSync,
   openSync,
   rmSync,
   unlinkSync,
@@ -20,6 +19,7 @@ import { malformed, SealtreeError } from '../core/errors.ts';
 import { parseRefspec } from '../core/ostree/refs.ts';
 import { fsPath, joinPath } from '../node/fs-path.ts';
 import { ioError, isErrno } from '../node/io-error.ts';
+import { makeDirectories } from '../node/make-directories.ts';
 import { AT_FDCWD, openAt, renameat2, symlinkAt, unlinkAt } from '../node/syscalls.ts';
 import { writeFully } from './object-store.ts';
 import { listRefs } from './refs.ts';
@@ -159,7 +159,7 @@ function requireNoRefBelow(repo: Repo, refspec: ByteString, ref: ByteString): vo
 
 function makeFolders(path: ByteString): void {
   try {
-    mkdirSync(fsPath(path), { recursive: true, mode: 0o777 });
+    makeDirectories(path, 0o777);
   } catch (error) {
     throw ioError('mkdirat', error);
   }

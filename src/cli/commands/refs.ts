@@ -1,11 +1,12 @@
 /** `ostree refs`: lists, makes and removes names of commits. @module */
-import { closeSync, constants, mkdirSync, openSync } from 'node:fs';
+import { closeSync, constants, openSync } from 'node:fs';
 import { type ByteString, byteString, displayByteString } from '../../core/bytes/byte-string.ts';
 import { SealtreeError } from '../../core/errors.ts';
 import { inDictOrder } from '../../core/ostree/dict-order.ts';
 import { parseRefspec, validateCollectionId, validateRef } from '../../core/ostree/refs.ts';
 import { fsPath, joinPath } from '../../node/fs-path.ts';
 import { ioError, isErrno } from '../../node/io-error.ts';
+import { makeDirectories } from '../../node/make-directories.ts';
 import { findRev, listCollectionRefs, listRefs } from '../../repo/refs.ts';
 import { type RefWriteOptions, writeAlias, writeCollectionRef, writeRefs } from '../../repo/refs-writer.ts';
 import type { Repo } from '../../repo/repo.ts';
@@ -160,11 +161,11 @@ function createCollectionRef(repo: Repo, create: ByteString, rev: ByteString, fo
 
 /** Gives a writer of refs a folder for its temporary files. */
 function writing(repo: Repo, write: (options: RefWriteOptions) => void): void {
-  const path = fsPath(joinPath(repo.path, byteString('tmp')));
+  const path = joinPath(repo.path, byteString('tmp'));
   let temporary: number;
   try {
-    mkdirSync(path, { recursive: true });
-    temporary = openSync(path, constants.O_RDONLY | constants.O_DIRECTORY);
+    makeDirectories(path, 0o775);
+    temporary = openSync(fsPath(path), constants.O_RDONLY | constants.O_DIRECTORY);
   } catch (error) {
     throw ioError('opendir(tmp)', error);
   }
