@@ -1,6 +1,8 @@
 /** What every command has in common: names, help, version, output, and errors that nobody foresaw. */
 import { spawnSync } from 'node:child_process';
-import { closeSync, openSync, readFileSync } from 'node:fs';
+import { closeSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { link, type Program, run, sealtree } from '../run.ts';
 
@@ -123,6 +125,20 @@ describe('output', () => {
 });
 
 it('keeps arguments that are not UTF-8', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'sealtree-frame-'));
+  try {
+    const repo = Buffer.from('--repo=r\xe9po', 'latin1');
+    expect(sealtree(['init', repo, '--mode=archive'], { cwd: folder })).toMatchObject({
+      stderr: '',
+      status: 0,
+    });
+    expect(readdirSync(folder, 'latin1')).toEqual(['r\xe9po']);
+    const set = ['config', repo, 'set', 'core.x', Buffer.from('\xff\ufffd', 'latin1')];
+    expect(sealtree([repo, 'config', 'get', 'core.mode'], { cwd: folder }).stdout).toBe('archive-z2\n');
+    expect(sealtree(set, { cwd: folder }).status).toBe(0);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
   const word = Buffer.from('caf\xe9', 'latin1');
   // Messages show such bytes escaped.
   expect(sealtree([word], { program: 'ostree' }).stderr).toContain("error: Unknown command 'caf\\xe9'\n");

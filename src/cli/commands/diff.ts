@@ -22,20 +22,20 @@ import type { Context, Verb } from '../verb.ts';
 export const verb: Verb = {
   tool: 'ostree',
   path: ['diff'],
-  summary: 'Compare directory TARGETDIR against revision REV',
+  summary: 'Compare commits or directories with each other',
   operands: 'REV_OR_DIR REV_OR_DIR',
   options: [
-    { flags: '--stats', description: 'Print various statistics' },
-    { flags: '--fs-diff', description: 'Print filesystem diff' },
-    { flags: '--no-xattrs', description: 'Skip output of extended attributes' },
+    { flags: '--stats', description: 'Print how much the two commits have in common' },
+    { flags: '--fs-diff', description: 'Print which files differ' },
+    { flags: '--no-xattrs', description: 'Do not compare extended attributes' },
     {
       flags: '--owner-uid <uid>',
-      description: 'Use file ownership user id for local files',
+      description: 'Take this user for the owner of all files of a directory',
       kind: 'int',
     },
     {
       flags: '--owner-gid <gid>',
-      description: 'Use file ownership group id for local files',
+      description: 'Take this group for the group of all files of a directory',
       kind: 'int',
     },
   ],
