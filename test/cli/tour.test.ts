@@ -1,6 +1,6 @@
 /** What `npm start` does once it has installed and built: scripts/tour.mjs. */
 import { spawn } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -68,6 +68,15 @@ describe('the tour', () => {
       stderr: `${folder}/nosuch: not a folder\n`,
       status: 2,
     });
+  });
+
+  it('says where it looked for room if there is none', () => {
+    const before = leftovers();
+    truncateSync(join(tree, 'usr/share/data'), 2 ** 43);
+    const { stderr, status } = run(command(tree));
+    expect(status).toBe(1);
+    expect(stderr).toMatch(/^No room for 8\.0 TiB: \S+ has .* free; .*\nTry a smaller tree: /);
+    expect(leftovers()).toEqual(before);
   });
 
   it('leaves nothing when it is interrupted', async () => {
