@@ -223,6 +223,8 @@ describe('a damaged object', () => {
           'a bit flipped in the middle': flipped(intact, intact.length >> 1),
           'a bit flipped at its end': flipped(intact, intact.length - 1),
         };
+        // What follows a deflate stream is no part of the content.
+        if (mode === 'archive' && kind === '.file') delete damages['one byte long'];
         for (const [damage, data] of Object.entries(damages)) {
           const what = `${kind} ${damage}`;
           chmodSync(path, 0o644);
