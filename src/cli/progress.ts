@@ -28,7 +28,8 @@ export function startProgress(stderr: Output, doing: string, quiet = false): Pro
       if (now - shownAt < INTERVAL_MILLISECONDS) return;
       shownAt = now;
       shown = true;
-      stderr.text(`\r\x1b[K${doing}: ${countText(entries, 'entry', 'entries')}, ${sizeText(bytes)}`);
+      const size = bytes === 0 ? '' : `, ${sizeText(bytes)}`;
+      stderr.text(`\r\x1b[K${doing}: ${countText(entries, 'entry', 'entries')}${size}`);
       stderr.flush();
     },
     end() {

@@ -493,3 +493,14 @@ function unpackGolden(tree: string): string {
   }
   return join(target, 'archive');
 }
+
+describe('verify --quiet', () => {
+  it('prints nothing for yes, and what is wrong for no', () => {
+    expect(verifyOurs('--quiet')).toMatchObject({ stdout: '', stderr: '', status: 0 });
+    expect(verifyOurs('--quiet', '--json')).toMatchObject({ stdout: '', stderr: '', status: 0 });
+    sealtreeOk(['keys', 'generate', join(scratch, 'stranger')]);
+    const refused = verify(`--repo=${repo}`, `--keys-file=${scratch}/stranger.public`, '-q', 'os');
+    expect(refused.stdout).toMatch(/^refused: signature/m);
+    expect(refused.status).toBe(3);
+  });
+});

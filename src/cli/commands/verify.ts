@@ -62,6 +62,7 @@ export const verb: Verb = {
       description: "directory with an image's backing files; may be given more than once",
     },
     { flags: '--json', description: 'print the findings as JSON' },
+    { flags: '-q, --quiet', description: 'print nothing if the answer is yes' },
   ],
   examples: [
     'sealtree verify --repo=repo --keys-file=build.public main',
@@ -82,7 +83,7 @@ async function run(context: Context): Promise<number> {
   const { args, options, stdout, stderr } = context;
   const [name] = args;
   if (name === undefined || args.length > 1) throw usageError('verify needs a REV, a DEPLOYMENT or an IMAGE');
-  const progress = startProgress(stderr, 'verifying', options.has('json'));
+  const progress = startProgress(stderr, 'verifying', options.has('json') || options.has('quiet'));
   let done = 0;
   const common = {
     system: nodeSystem,
@@ -98,6 +99,7 @@ async function run(context: Context): Promise<number> {
   } finally {
     progress.end();
   }
+  if (options.has('quiet') && isValid(verification)) return 0;
   if (options.has('json')) stdout.line(JSON.stringify(verificationJson(verification), undefined, 2));
   else for (const line of explainVerification(verification)) stdout.line(line);
   return isValid(verification) ? 0 : EXIT_STATUS.mismatch;
