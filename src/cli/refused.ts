@@ -6,6 +6,7 @@
 
 const TAR = 'no tar archives yet';
 const SELINUX = 'labels are taken from the tree, no policy is read';
+const DELTAS = 'static deltas are neither made nor applied';
 const GPG = 'signatures are Ed25519 only';
 
 /** Verbs by tool, each with the reason. */
@@ -47,6 +48,11 @@ export const REFUSED_OPTIONS: Readonly<Record<string, Readonly<Record<string, st
     '--tree=tar=TARFILE': TAR,
     '--gpg-sign': GPG,
     '--gpg-homedir': GPG,
+  },
+  'ostree pull-local': {
+    '--gpg-verify': GPG,
+    '--gpg-verify-summary': GPG,
+    '--require-static-deltas': DELTAS,
   },
   'ostree show': {
     '--gpg-homedir': GPG,

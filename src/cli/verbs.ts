@@ -30,6 +30,7 @@ export const VERBS: Readonly<Record<string, Load>> = {
   mkcomposefs: () => import('./commands/mkcomposefs.ts'),
   'mount.composefs': () => import('./commands/mount.ts'),
   mount: () => import('./commands/mount.ts'),
+  'pull-local': () => import('./commands/pull-local.ts'),
   refs: () => import('./commands/refs.ts'),
   'rev-parse': () => import('./commands/rev-parse.ts'),
   show: () => import('./commands/show.ts'),

@@ -11,29 +11,30 @@ import { systemCallError } from './io-error.ts';
 type Koffi = typeof import('koffi');
 type Library = ReturnType<Koffi['load']>;
 
-/** C types as koffi writes them. Byte strings go in as `path()`, buffers as they are, addresses as bigint. */
+/** C types as koffi writes them. Byte strings go in as `cPath()`, buffers as they are, addresses as bigint. */
 export type ForeignType = 'int' | 'uint' | 'long' | 'ulong' | 'int64' | 'uint64' | 'void *' | 'void' | 'str';
 
 export type ForeignArgument = number | bigint | string | Uint8Array | null;
 export type ForeignFunction = (...args: ForeignArgument[]) => number;
 
 let koffi: Koffi | undefined;
-const libraries = new Map<string, Library>();
+const libraries = new Map<string | null, Library>();
 
 /**
  * Declares a C function; library and symbol are looked up by its first call.
  *
- * @param library file name for dlopen; the C library by default
+ * @param library file name for dlopen; null, the default, for what this process has loaded: the C library
+ * @throws SealtreeError `unsupported`, when it is called, if library or function are not on this system
  */
 export function foreign(
   name: string,
   result: ForeignType,
   args: readonly ForeignType[],
-  library = 'libc.so.6',
+  library: string | null = null,
 ): ForeignFunction {
   let call: ForeignFunction | undefined;
   return (...values) => {
-    call ??= open(library).func(name, result, [...args]);
+    call ??= find(name, result, args, library);
     return call(...values);
   };
 }
@@ -76,13 +77,32 @@ export function bytesAt(buffer: Buffer, start: number, end: number): ByteString 
   return byteString(buffer.toString('latin1', start, end));
 }
 
-function open(name: string): Library {
+function find(
+  name: string,
+  result: ForeignType,
+  args: readonly ForeignType[],
+  library: string | null,
+): ForeignFunction {
+  const opened = open(library);
+  try {
+    return opened.func(name, result, [...args]);
+  } catch (error) {
+    throw new SealtreeError(
+      'unsupported',
+      `${name}() is not in ${library ?? 'this C library'}`,
+      {},
+      { cause: error },
+    );
+  }
+}
+
+function open(name: string | null): Library {
   let library = libraries.get(name);
   if (library === undefined) {
     try {
-      // Deep: a library's own calls must not end in functions of the same name that the node program exports.
-      library = loadKoffi().load(name, { deep: true });
+      library = loadKoffi().load(name);
     } catch (error) {
+      if (error instanceof SealtreeError) throw error;
       throw new SealtreeError('unsupported', `${name} cannot be loaded on this system`, {}, { cause: error });
     }
     libraries.set(name, library);

@@ -29,16 +29,16 @@ export function deleteObject(repo: Repo, { type, checksum }: ObjectName, tombsto
 }
 
 /**
- * Marks a commit as one of which objects are missing because fsck found so.
+ * Marks a commit as one of which objects are missing: fsck found so, or they are yet to come.
  *
  * @returns false if it was marked before
  */
-export function markPartial(repo: Repo, commit: string): boolean {
+export function markPartial(repo: Repo, commit: string, reason: 'fsck' | 'pull'): boolean {
   if (repo.commitState(commit) !== 'complete') return false;
   const name = `state/${commit}.commitpartial`;
   try {
     const descriptor = openSync(fsPath(byteString(`${repo.path}/${name}`)), 'wx', 0o644);
-    writeSync(descriptor, 'f');
+    if (reason === 'fsck') writeSync(descriptor, 'f');
     closeSync(descriptor);
   } catch (error) {
     if (!isErrno(error, 'EEXIST')) throw ioError(`open(${name})`, error);

@@ -1,9 +1,11 @@
 /** The Ed25519 signatures of a commit, in its detached metadata: src/core/ostree/commitmeta.ts. @module */
+import { mkdirSync } from 'node:fs';
 import { byteString } from '../core/bytes/byte-string.ts';
 import { prefixed } from '../core/errors.ts';
 import { encodeCommitmeta, signatures, withSignature } from '../core/ostree/commitmeta.ts';
 import { lookup } from '../core/ostree/metadata.ts';
 import { writeFileAtomically } from '../node/atomic-file.ts';
+import { fsPath } from '../node/fs-path.ts';
 import { ioError } from '../node/io-error.ts';
 import type { Repo } from './repo.ts';
 
@@ -36,8 +38,11 @@ export function addSignatures(repo: Repo, commit: string, added: readonly Uint8A
     (entries, signature) => withSignature(entries, ED25519_SIGNATURES_KEY, signature),
     readDetached(repo, commit),
   );
+  const path = repo.objectFile('commitmeta', commit);
   try {
-    writeFileAtomically(repo.objectFile('commitmeta', commit), encodeCommitmeta(metadata));
+    // The commit itself may be in a parent repository only.
+    mkdirSync(fsPath(byteString(path.slice(0, path.lastIndexOf('/')))), { recursive: true });
+    writeFileAtomically(path, encodeCommitmeta(metadata));
   } catch (error) {
     throw ioError('Unable to write detached metadata', error);
   }

@@ -4,25 +4,20 @@
  * @module
  */
 import { type ByteString, byteString, displayByteString } from '../core/bytes/byte-string.ts';
-import { hexOf, isChecksum } from '../core/bytes/hex.ts';
-import { compareImages } from '../core/erofs/compare-images.ts';
+import { isChecksum } from '../core/bytes/hex.ts';
 import { memorySource } from '../core/erofs/image-source.ts';
 import { readImage } from '../core/erofs/reader.ts';
-import { writeImage } from '../core/erofs/writer.ts';
 import { SealtreeError } from '../core/errors.ts';
-import { compareTrees } from '../core/fs/compare.ts';
 import type { Inode } from '../core/fs/file-tree.ts';
-import { composefsTree } from '../core/ostree/composefs-tree.ts';
 import type { System } from '../core/system.ts';
 import { type CommitDecision, type CommitEvidence, decideCommit } from '../core/verify/commit.ts';
 import { type MountPlan, planBoot, planImage } from '../core/verify/plan.ts';
 import type { Policy } from '../core/verify/policy.ts';
 import { type Check, type Damage, isValid, type Verification } from '../core/verify/report.ts';
-import { verityDigest } from '../core/verity/digest.ts';
 import { opensslHash } from '../node/hash.ts';
-import { readFileLimited } from '../node/read-file.ts';
 import { examineBacking } from './examine-backing.ts';
 import { type ExaminedTree, examineTree, faultKey } from './examine-tree.ts';
+import { checkDigest, checkKernel, checkRebuilt, readImageFile } from './image-checks.ts';
 import type { Repo } from './repo.ts';
 
 export interface VerifyOptions {
@@ -32,9 +27,6 @@ export interface VerifyOptions {
   readonly bootOnly: boolean;
   readonly onProgress?: (done: number, total: number) => void;
 }
-
-/** An image is read whole, so that what is measured is what is compared. */
-const IMAGE_LIMIT = 1024 * 1024 * 1024;
 
 /** In a plan for no machine in particular. */
 const LOWER = byteString('LOWER');
@@ -50,7 +42,8 @@ export async function verifyCommit(
   const decision = decide(repo, checksum, options.policy);
   const findings = startFindings(repo, checksum, decision);
   if (!options.bootOnly) await examineObjects(repo, decision, undefined, findings, options);
-  const archive = repo.mode === 'archive';
+  const repositories = withParents(repo);
+  const archive = repositories.some(({ mode }) => mode === 'archive');
   const { digest, signer } = decision;
   const reason = archive
     ? 'the files of an archive repository are compressed: pull the commit into one of mode bare or bare-user'
@@ -70,7 +63,7 @@ export async function verifyCommit(
             image: byteString(`${checksum}.cfs`),
             digest: signed ? digest : undefined,
             verity: signed || options.policy.config.composefs.verity,
-            data: [byteString(`${repo.path}/objects`)],
+            data: repositories.map(({ path }) => byteString(`${path}/objects`)),
             lower: LOWER,
             at: MOUNT_POINT,
             readonly: true,
@@ -104,9 +97,9 @@ export async function verifyDeployment(
       sysroot: byteString('/sysroot'),
       deployment: byteString(/\/ostree\/deploy\/[^/]+\/deploy\/[^/]+$/.exec(path)?.[0] ?? path),
       hasImage: image !== undefined,
-      digest: policy.signed ? decision.digest : undefined,
+      digest: policy.config.composefs.signed ? decision.digest : undefined,
       hotfix: system.readDirectory(byteString(`${path}/.usr-ovl-work`)) !== undefined,
-      legacyReadonly: repo.config.boolean('sysroot', 'readonly') ?? false,
+      legacyReadonly: legacyReadonly(repo),
     });
   }
   return {
@@ -132,7 +125,7 @@ export async function verifyImage(
   const image = readImageFile(path);
   if (image === undefined)
     throw new SealtreeError('missing', `${displayByteString(path)}: No such file or directory`);
-  const checks = [compareDigest(image, digest, 'expected'), checkKernel(path, digest, options.system)];
+  const checks = [checkDigest(image, digest, 'expected'), checkKernel(path, digest, options.system)];
   const damage: Damage[] = [];
   if (!options.bootOnly) {
     if (directories.length === 0) {
@@ -163,6 +156,22 @@ export async function verifyImage(
             readonly: true,
           }),
   };
+}
+
+/** The repository and those that its objects may be in. */
+function withParents(repo: Repo): Repo[] {
+  const all: Repo[] = [];
+  for (let next: Repo | undefined = repo; next !== undefined; next = next.parent) all.push(next);
+  return all;
+}
+
+/** As ostree-prepare-root reads it: what is no boolean counts as false. */
+function legacyReadonly({ config }: Repo): boolean {
+  try {
+    return config.boolean('sysroot', 'readonly') ?? false;
+  } catch {
+    return false;
+  }
 }
 
 interface Findings {
@@ -239,9 +248,11 @@ async function examineObjects(
     findings.checks.push({ name: 'image rebuilt', status: 'skipped', message });
     return;
   }
-  const accepted = !policy.signed && !policy.config.composefs.verity;
   try {
-    findings.checks.push(rebuild(tree, commit, digest, image, accepted, findings.differences));
+    const withoutDigests = !policy.signed && !policy.config.composefs.verity;
+    const { check, differences } = checkRebuilt({ tree, commit, digest, image, withoutDigests });
+    findings.checks.push(check);
+    findings.differences.push(...differences);
   } catch (error) {
     if (!(error instanceof SealtreeError)) throw error;
     findings.checks.push({ name: 'image rebuilt', status: 'failed', message: error.message });
@@ -257,63 +268,6 @@ function objectsCheck({ faults, counts }: ExaminedTree): Check {
     return { name, status: 'passed', message };
   }
   return { name, status: 'failed', message: `${faults.length} of ${total} are missing or damaged` };
-}
-
-/**
- * Makes the image of the commit's tree anew and compares.
- *
- * @param withoutDigests whether an image that names no digests of files will do, as ostree deploys it where
- *   nothing demands them
- */
-function rebuild(
-  { reader }: ExaminedTree,
-  commit: { readonly rootDirtree: string; readonly rootDirmeta: string },
-  digest: string | undefined,
-  image: Uint8Array | undefined,
-  withoutDigests: boolean,
-  differences: string[],
-): Check {
-  const name = 'image rebuilt';
-  if (digest === undefined && image === undefined)
-    return { name, status: 'skipped', message: 'there is no image to compare with' };
-  const rebuilt = imageBytes(composefsTree(reader, commit.rootDirtree, commit.rootDirmeta));
-  const found = digestOf(rebuilt);
-  const passed = (message: string): Check => ({ name, status: 'passed', message });
-  const failed = (message: string, expected: string): Check => {
-    return { name, status: 'failed', message, expected, found };
-  };
-  if (image !== undefined) {
-    const imageDigest = digestOf(image);
-    if (imageDigest !== found && !(withoutDigests && lacksDigestsOnly(rebuilt, image))) {
-      const right = imageDigest === digest ? image : rebuilt;
-      const wrong = right === image ? rebuilt : image;
-      differences.push(...compareImages(memorySource(right), memorySource(wrong)));
-      return failed(`the tree gives image ${found}, the deployment has ${imageDigest}`, imageDigest);
-    }
-  }
-  if (digest !== undefined && digest !== found)
-    return failed(`the tree gives image ${found}, the commit names ${digest}`, digest);
-  return passed(`the tree gives image ${found}`);
-}
-
-/** Where fs-verity is not on for an object, ostree deploys an image that names no digest for it. */
-function lacksDigestsOnly(expected: Uint8Array, found: Uint8Array): boolean {
-  const trees = [expected, found].map((image) => readImage(memorySource(image))) as [Inode, Inode];
-  return compareTrees(...trees, { limit: Number.POSITIVE_INFINITY }).every(
-    (difference) => difference.field === 'digest' && difference.found === 'none',
-  );
-}
-
-function imageBytes(root: Inode): Uint8Array {
-  const chunks: Uint8Array[] = [];
-  const { size } = writeImage(root, { minVersion: 0, maxVersion: 1 }, (chunk) => chunks.push(chunk));
-  const image = new Uint8Array(size);
-  let at = 0;
-  for (const chunk of chunks) {
-    image.set(chunk, at);
-    at += chunk.length;
-  }
-  return image;
 }
 
 function checkDeployedImage(
@@ -334,30 +288,7 @@ function checkDeployedImage(
   }
   if (!policy.signed) return [{ name, status: 'skipped', message: 'any image will do' }];
   if (digest === undefined) return [{ name, status: 'failed', message: 'the commit names none' }];
-  return [compareDigest(image, digest, 'the commit names'), checkKernel(path, digest, system)];
-}
-
-function compareDigest(image: Uint8Array, expected: string, whose: string): Check {
-  const found = digestOf(image);
-  const name = 'image digest';
-  if (found === expected) return { name, status: 'passed', message: `image has fs-verity digest ${found}` };
-  const message = `image has fs-verity digest ${found}, ${whose} ${expected}`;
-  return { name, status: 'failed', message, expected, found };
-}
-
-/** What counts at boot is what the kernel measures, which cannot be had everywhere. */
-function checkKernel(path: ByteString, expected: string, system: System): Check {
-  const name = 'image in the kernel';
-  const measured = system.measureVerity(path);
-  if (measured === undefined) {
-    const message = 'fs-verity is not on for the image here; where it is mounted by its digest it has to be';
-    return { name, status: 'skipped', message };
-  }
-  const found = hexOf(measured.digest);
-  if (measured.algorithm === 'sha256' && found === expected)
-    return { name, status: 'passed', message: 'the kernel measures the same digest' };
-  const message = `the kernel measures ${measured.algorithm} ${found}, expected ${expected}`;
-  return { name, status: 'failed', message, expected, found };
+  return [checkDigest(image, digest, 'the commit names'), checkKernel(path, digest, system)];
 }
 
 async function examineBackingFiles(
@@ -378,14 +309,6 @@ async function examineBackingFiles(
       ? `all ${count} have the digests that the image names`
       : `${damage.length} of ${count} are missing or damaged`;
   return { check: { name, status: damage.length === 0 ? 'passed' : 'failed', message }, damage };
-}
-
-function readImageFile(path: ByteString): Uint8Array | undefined {
-  return readFileLimited(path, displayByteString(path), IMAGE_LIMIT);
-}
-
-function digestOf(image: Uint8Array): string {
-  return hexOf(verityDigest(opensslHash, image));
 }
 
 function deployedCommit(path: ByteString): string {

@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type ByteString, byteString } from '../../src/core/bytes/byte-string.ts';
 import type { SealtreeError } from '../../src/core/errors.ts';
 import { verityParameters } from '../../src/core/verity/descriptor.ts';
+import { foreign } from '../../src/node/foreign.ts';
 import { ioError } from '../../src/node/io-error.ts';
 import {
   AT_FDCWD,
@@ -191,5 +192,16 @@ describe('fs-verity', () => {
     }
     expect(failure?.detail.errno).toMatch(/^(EOPNOTSUPP|ENOTTY|EISDIR)$/);
     closeSync(fd);
+  });
+});
+
+describe('a foreign function', () => {
+  it('that is not there is refused when it is called', () => {
+    expect(() => foreign('no_such_function', 'int', [])()).toThrow(
+      'no_such_function() is not in this C library',
+    );
+    expect(() => foreign('f', 'int', [], 'libnone.so')()).toThrow(
+      'libnone.so cannot be loaded on this system',
+    );
   });
 });

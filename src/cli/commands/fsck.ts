@@ -230,7 +230,7 @@ class Fsck {
     for (const commit of commits) {
       if (this.#repo.commitState(commit) !== 'complete') continue;
       this.#warn(`Marking commit as partial: ${commit}`);
-      markPartial(this.#repo, commit);
+      markPartial(this.#repo, commit, 'fsck');
     }
   }
 

@@ -29,6 +29,8 @@ const DASH = 0x2d;
 const DOT = 0x2e;
 const SLASH = 0x2f;
 const U32_MAX = 0xffffffff;
+/** A field whose escapes are all in order. */
+const ESCAPED = /^(?:[^\\]|\\[\\nrt]|\\x[0-9a-fA-F]{2})*$/;
 /** A digest that need not be looked at more closely. */
 const DIGEST = /^[0-9a-f]{64}$/;
 
@@ -154,13 +156,16 @@ class DumpReader {
     let at = this.#at;
     const payloadEnd = text.indexOf(' ', at);
     const contentEnd = text.indexOf(' ', payloadEnd + 1);
-    if (payloadEnd < 0 || contentEnd < 0 || contentEnd > end || firstEscape < contentEnd) return false;
+    if (payloadEnd < 0 || contentEnd < 0 || contentEnd > end || firstEscape < payloadEnd) return false;
     const payload = this.#slice(at, payloadEnd);
-    const content = this.#slice(payloadEnd + 1, contentEnd);
+    let content = this.#slice(payloadEnd + 1, contentEnd);
+    if (firstEscape < contentEnd && content !== undefined) {
+      if (!ESCAPED.test(content)) return false;
+      content = unescapeField(content);
+    }
     at = contentEnd + 1;
     let digestEnd = text.indexOf(' ', at);
     if (digestEnd < 0 || digestEnd > end) digestEnd = end;
-    if (firstEscape < digestEnd) return false;
     const digest = this.#slice(at, digestEnd);
     if (digest !== undefined && !DIGEST.test(digest)) return false;
 

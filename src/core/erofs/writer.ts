@@ -79,7 +79,7 @@ class ImageOutput {
   /** Offset in the image of the first of `bytes`. */
   #base = 0;
   /** The same memory twice, for writing at what `reserve` returned. */
-  bytes = new Uint8Array(CHUNK_SIZE);
+  bytes = new Uint8Array(0);
   view = new DataView(this.bytes.buffer);
 
   constructor(emit: (chunk: Uint8Array) => void) {
@@ -89,7 +89,7 @@ class ImageOutput {
   /**
    * Makes `length` bytes at `offset` of the image writable; all before is complete.
    *
-   * @returns where they are in `view`
+   * @returns where they are in `bytes` and `view`
    */
   reserve(offset: number, length: number): number {
     if (offset + length > this.#base + this.bytes.length) this.#advance(offset, length);

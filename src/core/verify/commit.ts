@@ -11,7 +11,7 @@ import { SealtreeError } from '../errors.ts';
 import type { Hash } from '../hash.ts';
 import { type Commit, decodeCommit } from '../ostree/commit.ts';
 import { decodeCommitmeta, signatures } from '../ostree/commitmeta.ts';
-import { composefsDigest, lookup } from '../ostree/metadata.ts';
+import { COMPOSEFS_DIGEST_KEY, COMPOSEFS_KEY, composefsDigest, lookup } from '../ostree/metadata.ts';
 import type { PublicKey } from '../sign/keys.ts';
 import type { Policy } from './policy.ts';
 import type { Check } from './report.ts';
@@ -145,8 +145,10 @@ function checkDigest(
   if (commit === undefined) return { check: { name, status: 'failed', message: fault }, digest: undefined };
   try {
     const digest = composefsDigest(commit);
-    if (digest !== undefined)
-      return { check: { name, status: 'passed', message: `commit names image ${digest}` }, digest };
+    if (digest !== undefined) {
+      const message = `commit names image ${digest}${unreadByOstree(commit)}`;
+      return { check: { name, status: 'passed', message }, digest };
+    }
   } catch (error) {
     return { check: { name, status: 'failed', message: messageOf(error) }, digest: undefined };
   }
@@ -154,6 +156,12 @@ function checkDigest(
     ? { name, status: 'failed', message: 'Signature validation requested, but no valid digest in commit' }
     : { name, status: 'skipped', message: 'commit names no image' };
   return { check, digest: undefined };
+}
+
+/** Released ostree looks under one of the two names alone: without it a signed boot fails there. */
+function unreadByOstree({ metadata }: Commit): string {
+  if (lookup(metadata, COMPOSEFS_DIGEST_KEY) !== undefined) return '';
+  return `, under ${COMPOSEFS_KEY} alone, where ostree does not look`;
 }
 
 function messageOf(error: unknown): string {
