@@ -2,8 +2,11 @@
  * The golden repositories among the test vectors, as objects by name; test/vectors/ostree/ORIGIN.md says how they were made.
  * @module
  */
-import { readFileSync } from 'node:fs';
+import { chmodSync, lchownSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { byteString } from '../src/core/bytes/byte-string.ts';
+import { setXattr } from '../src/node/syscalls.ts';
 import { readTar, type TarEntry } from './tar.ts';
 
 const FOLDER = fileURLToPath(new URL('./vectors/ostree/', import.meta.url));
@@ -56,4 +59,33 @@ export function goldenObjects(tree: string, mode: string): Map<string, TarEntry>
     if (match !== null) objects.set(`${match[1]}${match[2]}`, entry);
   }
   return objects;
+}
+
+/**
+ * Unpacks a golden repository. As another user than root everything belongs to that user, and `trusted.` attributes
+ * are left out.
+ *
+ * @returns the repository's path
+ */
+export function unpackGoldenRepo(tree: string, mode: string, into: string): string {
+  const isRoot = process.getuid?.() === 0;
+  const entries = readTar(goldenRepoPath(tree, mode));
+  const pathOf = (name: string) => Buffer.from(join(into, name), 'latin1');
+  for (const { name, type, data, target, xattrs, uid, gid, mode: bits } of entries) {
+    const path = pathOf(name);
+    if (type === 'directory') mkdirSync(path, { recursive: true });
+    else if (type === 'symlink') symlinkSync(Buffer.from(target, 'latin1'), path);
+    else writeFileSync(path, type === 'hardlink' ? readFileSync(pathOf(target)) : data);
+    if (isRoot) lchownSync(path, uid, gid);
+    for (const [key, value] of xattrs) {
+      if (!isRoot && !key.startsWith('user.')) continue;
+      setXattr(
+        byteString(path.toString('latin1')),
+        byteString(key),
+        byteString(Buffer.from(value).toString('latin1')),
+      );
+    }
+    if (type !== 'symlink') chmodSync(path, bits & 0o7777);
+  }
+  return join(into, (entries[0] as TarEntry).name.split('/')[0] as string);
 }
