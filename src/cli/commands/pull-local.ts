@@ -14,29 +14,32 @@ import type { Context, Verb } from '../verb.ts';
 export const verb: Verb = {
   tool: 'ostree',
   path: ['pull-local'],
-  summary: 'Copy data from SRC_REPO',
+  summary: 'Copy commits from another repository on this machine',
   operands: 'SRC_REPO [REFS...]',
   options: [
-    { flags: '--commit-metadata-only', description: 'Fetch only the commit metadata' },
-    { flags: '--remote <remote>', description: 'Add REMOTE to refspec', kind: 'text' },
-    { flags: '--disable-fsync', description: 'Do not invoke fsync()' },
+    { flags: '--commit-metadata-only', description: 'Copy the commit objects and nothing that they lead to' },
+    { flags: '--remote <remote>', description: 'Write refs below this remote', kind: 'text' },
+    { flags: '--disable-fsync', description: 'Do not wait until all is on the disk' },
     {
       flags: '--per-object-fsync',
-      description: 'Perform writes in such a way that avoids stalling concurrent processes',
+      description: 'Wait for each object by itself, so that others do not have to wait for all',
     },
     {
       flags: '--untrusted',
-      description: 'Verify checksums of local sources (always enabled for HTTP pulls)',
+      description: 'Read and compare every object instead of linking it',
     },
     {
       flags: '--bareuseronly-files',
-      description: 'Reject regular files with mode outside of 0775 (world writable, suid, etc.)',
+      description: 'Refuse files with mode bits beyond 0775',
     },
-    { flags: '--disable-static-deltas', description: 'Do not use static deltas' },
-    { flags: '--disable-verify-bindings', description: 'Do not verify commit bindings' },
+    { flags: '--disable-static-deltas', description: 'Taken for compatibility, does nothing' },
+    {
+      flags: '--disable-verify-bindings',
+      description: 'Do not compare the branches that a commit names with those that are pulled',
+    },
     {
       flags: '--depth <depth>',
-      description: 'Traverse DEPTH parents (-1=infinite) (default: 0)',
+      description: 'Copy this many parents of each commit, too; -1 for all, default 0',
       kind: 'int',
     },
   ],
