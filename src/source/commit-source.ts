@@ -315,12 +315,11 @@ export class CommitSource {
   ): boolean {
     const { modifier } = this.#options;
     const { mode } = this.#repo;
-    if (mode !== 'bare-user' && modifier.skipXattrs) return false;
     const object = mode === 'bare-user' ? this.#repo.file(checksum) : undefined;
     const found = object?.header ?? status;
     const wanted = modified(modifier, found, change);
     const same = wanted.uid === found.uid && wanted.gid === found.gid && wanted.mode === found.mode;
-    if (same && !(modifier.skipXattrs && (object?.header.xattrs.length ?? 0) > 0)) {
+    if (same && !modifier.skipXattrs) {
       this.linkHits++;
       putFile(tree, name, checksum, this.#repo);
       return true;
