@@ -60,6 +60,7 @@ export interface InodeOrder {
 
 const DOT = byteString('.');
 const DOT_DOT = byteString('..');
+const DOT_CODE = 0x2e;
 const STUB_COUNT = 256;
 const PENDING = -1;
 
@@ -98,8 +99,7 @@ export function orderInodes(root: Inode, versions: FormatVersions): InodeOrder {
     directories.push(ino);
     firstEntries.push(firstEntry);
     const { names, entries } = sortedEntries(inode, ino === 0 ? stub : undefined);
-    const dotAt = position(names, DOT);
-    const dotDotAt = position(names, DOT_DOT);
+    const { dotAt, dotDotAt } = dotPlaces(names);
     let links = 2;
     for (let i = 0; i <= names.length; i++) {
       if (i === dotAt) {
@@ -250,16 +250,13 @@ function sortedEntries(
   return { names, entries };
 }
 
-/** How many of the sorted names come before `name`. */
-function position(names: readonly ByteString[], name: ByteString): number {
-  let low = 0;
-  let high = names.length;
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    if ((names[middle] as ByteString) < name) low = middle + 1;
-    else high = middle;
-  }
-  return low;
+/** Where `.` and `..` belong among sorted names: few, if any, begin with a byte that comes before the dot. */
+function dotPlaces(names: readonly ByteString[]): { dotAt: number; dotDotAt: number } {
+  let dotAt = 0;
+  while (dotAt < names.length && (names[dotAt] as ByteString).charCodeAt(0) < DOT_CODE) dotAt++;
+  let dotDotAt = dotAt;
+  while (dotDotAt < names.length && (names[dotDotAt] as ByteString) < DOT_DOT) dotDotAt++;
+  return { dotAt, dotDotAt };
 }
 
 /** How the entries from `first` on are cut into blocks, and what of them is a tail behind the inode. */
