@@ -411,7 +411,7 @@ function syncFolder(path: ByteString): void {
   }
 }
 
-/** Removes staging folders of earlier boots, and whatever else in `tmp` has grown old. */
+/** Removes staging folders of earlier boots, locks without a folder, and whatever else in `tmp` has grown old. */
 function cleanTemporaries(repo: ByteString, expiry: number, currentBoot: string): void {
   const tmp = joinPath(repo, byteString('tmp'));
   const now = Date.now() / 1000;
@@ -422,6 +422,8 @@ function cleanTemporaries(repo: ByteString, expiry: number, currentBoot: string)
     if (stat === undefined) continue;
     if (name.startsWith(STAGING_PREFIX) && stat.isDirectory()) {
       if (!name.startsWith(currentBoot)) removeUnlocked(path);
+    } else if (name.startsWith(STAGING_PREFIX) && name.endsWith('-lock')) {
+      removeOrphanedLock(byteString(path.slice(0, -'-lock'.length)));
     } else if (now - stat.mtimeMs / 1000 > expiry) {
       removeTree(path);
     }
@@ -433,6 +435,11 @@ function removeUnlocked(path: ByteString): void {
   if (lock === undefined) return;
   removeTree(path);
   lock.release();
+}
+
+/** A process that dies between the removal of its folder and that of the lock leaves the lock. */
+function removeOrphanedLock(folder: ByteString): void {
+  if (lstatSync(fsPath(folder), { throwIfNoEntry: false }) === undefined) tryLockFolder(folder)?.release();
 }
 
 function removeStaging({ path, lock }: Staging): void {

@@ -180,6 +180,17 @@ describe('the staging folders of dead processes', () => {
     }
   });
 
+  it('leave no lock behind, unless somebody has it', () => {
+    const repo = open();
+    const [dead, alive] = ['A', 'B'].map((name) => join(path, `tmp/staging-${bootId}-${name}-lock`));
+    for (const file of [dead, alive]) writeFileSync(file as string, '');
+    const fd = openSync(alive as string, 'r+');
+    lockFile(fd, 'exclusive');
+    Transaction.begin(repo).commit();
+    expect([existsSync(dead as string), existsSync(alive as string)]).toEqual([false, true]);
+    closeSync(fd);
+  });
+
   it('go with other old files in tmp, by the age that the configuration says', () => {
     const repo = open('archive', 'tmp-expiry-secs=60');
     const [old, young] = [join(path, 'tmp/old'), join(path, 'tmp/young')];
