@@ -9,12 +9,11 @@ import { type ByteString, byteString } from '../core/bytes/byte-string.ts';
 import { isChecksum } from '../core/bytes/hex.ts';
 import { malformed, prefixed, SealtreeError } from '../core/errors.ts';
 import { isRegular } from '../core/fs/mode.ts';
-import { decodeCommit } from '../core/ostree/commit.ts';
-import { inDictOrder } from '../core/ostree/dict-order.ts';
+import { type Commit, decodeCommit } from '../core/ostree/commit.ts';
 import { formatRefspec, parseRefspec, validateRef } from '../core/ostree/refs.ts';
 import { fsPath } from '../node/fs-path.ts';
 import { isErrno } from '../node/io-error.ts';
-import { verifyBindings } from './bindings.ts';
+import { refBindings, verifyBindings } from './bindings.ts';
 import { checkObject } from './check-object.ts';
 import { markPartial } from './delete-object.ts';
 import { findRev } from './refs.ts';
@@ -54,15 +53,12 @@ export async function pullLocal(
   wanted: readonly ByteString[],
   options: PullOptions,
 ): Promise<PullStats> {
-  // In the order of the real tool's tables: a commit is held only against the first ref that leads to it.
-  const ordered = inDictOrder(wanted.map((name) => [name] as const)).map(([name]) => name);
-  const requests = ordered.map((name) => resolve(source, name));
-  requests.sort((a, b) => Number(a.ref !== undefined) - Number(b.ref !== undefined));
+  const requests = wanted.map((name) => resolve(source, name));
   for (const { ref } of requests) if (ref !== undefined) targetRef(ref, options);
   const transaction = Transaction.begin(repo, { fsync: options.fsync });
   const pull = new Pull(repo, source, transaction, options);
   try {
-    for (const { checksum, ref } of requests) await pull.commit(checksum, ref);
+    for (const [checksum, refs] of byCommit(requests)) await pull.commit(checksum, refs);
     for (const { checksum, ref } of requests) {
       if (ref === undefined) continue;
       const target = targetRef(ref, options);
@@ -92,6 +88,16 @@ function resolve(source: Repo, name: ByteString): Request {
   return { checksum, ref: name };
 }
 
+function byCommit(requests: readonly Request[]): Map<string, (ByteString | undefined)[]> {
+  const commits = new Map<string, (ByteString | undefined)[]>();
+  for (const { checksum, ref } of requests) {
+    const refs = commits.get(checksum);
+    if (refs === undefined) commits.set(checksum, [ref]);
+    else refs.push(ref);
+  }
+  return commits;
+}
+
 function targetRef(ref: ByteString, { remote }: PullOptions): ByteString {
   const target = formatRefspec({ remote, ref });
   parseRefspec(target);
@@ -119,7 +125,8 @@ class Pull {
     this.#sameOwner = objectsOwner(repo) === objectsOwner(source);
   }
 
-  async commit(first: string, ref: ByteString | undefined): Promise<void> {
+  /** @param refs by which the commit was asked for; it has to be bound to one of them */
+  async commit(first: string, refs: readonly (ByteString | undefined)[]): Promise<void> {
     let depth = this.#options.depth;
     let checksum: string | undefined = first;
     for (let isParent = false; checksum !== undefined; isParent = true) {
@@ -127,7 +134,7 @@ class Pull {
         // The source itself may hold no more of the history.
         return;
       }
-      const parent = await this.#oneCommit(checksum, isParent ? undefined : ref);
+      const parent = await this.#oneCommit(checksum, isParent ? [undefined] : refs);
       if (depth === 0) return;
       if (depth > 0) depth--;
       checksum = parent;
@@ -146,7 +153,7 @@ class Pull {
   }
 
   /** @returns the parent's checksum */
-  async #oneCommit(checksum: string, ref: ByteString | undefined): Promise<string | undefined> {
+  async #oneCommit(checksum: string, refs: readonly (ByteString | undefined)[]): Promise<string | undefined> {
     const fresh = !this.#has('commit', checksum);
     if (fresh) {
       if (markPartial(this.#repo, checksum, 'pull')) this.#marked.push(checksum);
@@ -156,19 +163,24 @@ class Pull {
     this.#seen.add(checksum);
     if (!again) this.#importDetached(checksum, fresh);
     const commit = fresh ? this.#source.commit(checksum) : this.#readCommit(checksum);
-    if (this.#options.verifyBindings && !again) {
-      const collection = this.#source.config.get('core', 'collection-id');
-      try {
-        verifyBindings(commit, ref, collection === '' ? undefined : collection);
-      } catch (error) {
-        throw prefixed(`Commit ${checksum}`, error);
-      }
-    }
+    if (this.#options.verifyBindings && !again) this.#verifyBindings(checksum, commit, refs);
     if (!this.#options.commitsOnly && this.#repo.commitState(checksum) !== 'complete') {
       this.#scanned.push(checksum);
       await this.#tree(commit.rootDirtree, commit.rootDirmeta);
     }
     return commit.parent;
+  }
+
+  /** As the real tool, which holds a commit only against the first ref that leads to it, but whatever their order. */
+  #verifyBindings(checksum: string, commit: Commit, refs: readonly (ByteString | undefined)[]): void {
+    const bound = refBindings(commit);
+    const ref = refs.find((name) => name === undefined || bound?.includes(name)) ?? refs[0];
+    const collection = this.#source.config.get('core', 'collection-id');
+    try {
+      verifyBindings(commit, ref, collection === '' ? undefined : collection);
+    } catch (error) {
+      throw prefixed(`Commit ${checksum}`, error);
+    }
   }
 
   /** One that was here, or came with another ref of this pull. */
