@@ -100,7 +100,8 @@ function open(name: string | null): Library {
   let library = libraries.get(name);
   if (library === undefined) {
     try {
-      library = loadKoffi().load(name);
+      // Deep: a library's own calls must not end in functions of the same name that the node program exports (zlib's).
+      library = loadKoffi().load(name, name === null ? {} : { deep: true });
     } catch (error) {
       if (error instanceof SealtreeError) throw error;
       throw new SealtreeError('unsupported', `${name} cannot be loaded on this system`, {}, { cause: error });

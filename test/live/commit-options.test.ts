@@ -186,7 +186,8 @@ needs.describe('commit by both tools', () => {
       const { files, ...ran } = results[1] as (typeof results)[0];
       const { files: theirFiles, ...expected } = results[0] as (typeof results)[0];
       expect(ran).toEqual(expected);
-      expect(files).toEqual(theirFiles);
+      // Told not to wait for the disk, the real tool writes in place and leaves objects behind when it fails.
+      if (expected.status === 0) expect(files).toEqual(theirFiles);
     });
   }
 
