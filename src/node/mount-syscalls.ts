@@ -27,9 +27,6 @@ const call = {
 
 /** For `mount`: `MS_*`. */
 export const MS_RDONLY = 1;
-export const MS_BIND = 4096;
-export const MS_REC = 16384;
-export const MS_PRIVATE = 1 << 18;
 
 /** For `umount`: takes the mount from the tree now and ends it when nobody uses it any more. */
 export const MNT_DETACH = 2;
