@@ -1,4 +1,5 @@
 /** Stages of the test run: unit and cli, then the comparisons with the real tools, then the fuzz runs. @module */
+import { availableParallelism } from 'node:os';
 import { defineConfig } from 'vitest/config';
 
 const build = './test/setup/build.ts';
@@ -8,6 +9,8 @@ export default defineConfig({
   test: {
     reporters: ['default', './test/setup/reporter.ts'],
     include: [],
+    // One file for each processor: most of the time a test waits for a program.
+    maxWorkers: availableParallelism(),
     projects: [
       {
         test: {
