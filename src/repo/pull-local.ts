@@ -233,7 +233,6 @@ class Pull {
       if (this.#link('file', checksum)) return;
     }
     const { header, size, content } = this.#source.file(checksum);
-    if (this.#repo.mode === 'bare-user-only') requireCanonicalMode(checksum, header.mode);
     await this.#transaction.writeFile(header, size, content(), checksum);
   }
 

@@ -214,24 +214,27 @@ needs.describe('a command line for both tools', () => {
   }
 
   describe('that pulls from one repository into another', () => {
+    it('whose ref the commit is not bound to', () => {
+      const repo = join(scratch, 'pull-unbound');
+      realOk('ostree', [`--repo=${repo}`, 'init', '--mode=archive']);
+      const args = [`--repo=${repo}`, 'pull-local', join(scratch, 'archive'), 'app/x86_64/testing'];
+      const expected = real('ostree', args);
+      expect(expected.stderr).toContain('in ref binding metadata');
+      expect(sealtree(args, { program: 'ostree' })).toEqual(expected);
+    });
+
     for (const from of MODES) {
       for (const to of MODES) {
         it(`from ${from} to ${to}`, () => {
-          const pull = (repo: string) => [
-            `--repo=${repo}`,
-            'pull-local',
-            join(scratch, from),
-            'main',
-            'app/x86_64/testing',
-          ];
+          const pull = (repo: string) => [`--repo=${repo}`, 'pull-local', join(scratch, from), 'main'];
           const [theirs, ours] = [join(scratch, 'pull-theirs'), join(scratch, 'pull-ours')];
           for (const repo of [theirs, ours]) realOk('ostree', [`--repo=${repo}`, 'init', `--mode=${to}`]);
           const expected = real('ostree', pull(theirs));
           const ran = sealtree(pull(ours), { program: 'ostree' });
           try {
-            expect({ status: ran.status, stderr: ran.stderr }).toEqual({
+            expect({ status: ran.status, stderr: anyObject(ran.stderr) }).toEqual({
               status: expected.status,
-              stderr: expected.stderr,
+              stderr: anyObject(expected.stderr),
             });
             if (expected.status !== 0) return;
             for (const words of [['refs'], ['show', 'main'], ['ls', '-R', '-C', '-X', 'main']]) {
@@ -239,7 +242,8 @@ needs.describe('a command line for both tools', () => {
                 realOk('ostree', [`--repo=${theirs}`, ...words]),
               );
             }
-            expect(realOk('ostree', [`--repo=${ours}`, 'fsck'])).toContain('no errors found');
+            const [fsck, ofTheirs] = [ours, theirs].map((repo) => real('ostree', [`--repo=${repo}`, 'fsck']));
+            expect({ ...fsck, stderr: fsck?.stderr }).toEqual({ ...ofTheirs, stderr: ofTheirs?.stderr });
             expect(
               realOk('ostree', [`--repo=${ours}`, 'show', '--print-detached-metadata-key=note', 'main']),
             ).toBe("'kept apart'\n");
@@ -251,3 +255,8 @@ needs.describe('a command line for both tools', () => {
     }
   });
 });
+
+/** Which of several objects is refused first is a race in the real tool. */
+function anyObject(stderr: string): string {
+  return stderr.replace(/object [0-9a-f]{64}: invalid mode \d+ with bits \d+/, 'object: invalid mode');
+}
