@@ -38,7 +38,9 @@ it('images of random trees are those of mkcomposefs, and read as composefs-info 
       const own = dumpOf(readImage(memorySource(ours))).split('\n');
       expect(own.length).toBe(lines.length);
       for (const [index, line] of own.entries())
-        expect(withoutOverRead(lines[index] as string, line)).toBe(line);
+        expect(withoutOverRead(lines[index] as string, line)).toBe(
+          withoutUnread(line, lines[index] as string),
+        );
     }
   }
 });
@@ -50,5 +52,21 @@ function withoutOverRead(line: string, own: string): string {
   if (fields[8]?.startsWith(payload) && /^(\\x..|\\.|.){1,2}$/.test(fields[8].slice(payload.length))) {
     fields[8] = payload;
   }
+  return fields.join(' ');
+}
+
+/**
+ * Our line without the attribute that composefs-info passes over: the last one in the inode if it takes four bytes,
+ * for its name is all prefix and its value empty.
+ */
+function withoutUnread(line: string, theirs: string): string {
+  const read = theirs.split(' ');
+  const isUnread = (field: string, index: number) =>
+    index > 10 &&
+    /^(user\.|trusted\.|security\.|system\.posix_acl_(access|default))=$/.test(field) &&
+    !read.includes(field);
+  const fields = line.split(' ');
+  const unread = fields.findIndex(isUnread);
+  if (unread >= 0) fields.splice(unread, 1);
   return fields.join(' ');
 }
