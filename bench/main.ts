@@ -75,6 +75,11 @@ function cases(tree: string): Case[] {
       args: (who) => ['--from-file', '--print-digest', path, at(`${who}.cfs`)],
     };
   };
+  const image = (what: string, path: string): Case => ({
+    name: `mkcomposefs, ${what}`,
+    tool: 'mkcomposefs',
+    args: (who) => ['--print-digest', path, at(`${who}.cfs`)],
+  });
   const commit = (mode: string, again: boolean): Case => ({
     name: `ostree commit --generate-composefs-metadata, ${mode}, ${again ? 'repeated' : 'first'}`,
     tool: 'ostree',
@@ -99,11 +104,9 @@ function cases(tree: string): Case[] {
   return [
     dump(64_000),
     ...(quick ? [] : [dump(500_000)]),
-    {
-      name: 'mkcomposefs, the root of a Debian system',
-      tool: 'mkcomposefs',
-      args: (who) => ['--print-digest', tree, at(`${who}.cfs`)],
-    },
+    image('the root of a small Debian system', tree),
+    image('/usr/share of this machine', '/usr/share'),
+    ...(quick ? [] : [image('/usr of this machine', '/usr')]),
     {
       name: `fsverity digest, ${megabytes} MiB`,
       tool: 'fsverity',
