@@ -5,7 +5,7 @@
  * @module
  */
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ByteString } from '../src/core/bytes/byte-string.ts';
 import { expectSuccess, type Ran, type RunOptions, run, type Word } from './run.ts';
@@ -73,7 +73,8 @@ export function makePeers(): void {
   try {
     if (LOADERS[process.arch] === undefined) throw new Error(`no real tools are known for ${process.arch}`);
     installDebootstrap();
-    mkdirSync(FOLDER, { recursive: true });
+    const made = spawnSync('mkdir', ['--parents', FOLDER], { encoding: 'utf8' });
+    if (made.status !== 0) throw new Error(lastLine(made.stderr));
     const mirror = distributionMirror();
     const failures = SUITES.map((suite) => (peersRoot() === undefined ? bootstrap(suite, mirror) : ''));
     if (peersRoot() === undefined) throw new Error(failures.join('; '));
