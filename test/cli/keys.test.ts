@@ -184,9 +184,9 @@ describe('keys transient', () => {
     expect(transient('exit 7').status).toBe(7);
     expect(transient('kill -KILL $$').signal).toBe('SIGKILL');
     expect(transient('kill -TERM $$').signal).toBe('SIGTERM');
-    expect(keys('transient', '--public=key', '--', 'no-such-command')).toMatchObject({
+    expect(keys('transient', '--public=key', '--', '/no/such/command')).toMatchObject({
       status: 127,
-      stderr: 'sealtree: no-such-command: No such file or directory\n',
+      stderr: 'sealtree: /no/such/command: No such file or directory\n',
     });
     expect(keys('transient', '--public=key', '--', '/')).toMatchObject({ status: 126 });
   });
