@@ -1,12 +1,11 @@
 /** The Ed25519 signatures of a commit, in its detached metadata: src/core/ostree/commitmeta.ts. @module */
-import { mkdirSync } from 'node:fs';
 import { byteString } from '../core/bytes/byte-string.ts';
 import { prefixed } from '../core/errors.ts';
 import { encodeCommitmeta, signatures, withSignature } from '../core/ostree/commitmeta.ts';
 import { lookup } from '../core/ostree/metadata.ts';
 import { writeFileAtomically } from '../node/atomic-file.ts';
-import { fsPath } from '../node/fs-path.ts';
 import { ioError } from '../node/io-error.ts';
+import { makeDirectories } from '../node/make-directories.ts';
 import type { Repo } from './repo.ts';
 
 export const ED25519_SIGNATURES_KEY = byteString('ostree.sign.ed25519');
@@ -41,7 +40,7 @@ export function addSignatures(repo: Repo, commit: string, added: readonly Uint8A
   const path = repo.objectFile('commitmeta', commit);
   try {
     // The commit itself may be in a parent repository only.
-    mkdirSync(fsPath(byteString(path.slice(0, path.lastIndexOf('/')))), { recursive: true });
+    makeDirectories(byteString(path.slice(0, path.lastIndexOf('/'))), 0o777);
     writeFileAtomically(path, encodeCommitmeta(metadata));
   } catch (error) {
     throw ioError('Unable to write detached metadata', error);
