@@ -60,22 +60,17 @@ export interface PendingFile {
 }
 
 /**
- * Opens a file that replaces `path` when it is complete, with the owner and mode of the one that is there.
+ * Opens a file that replaces `path` when it is complete and on disk, with the owner and mode of the one that is there.
  * What cannot be replaced (a device, a pipe, a file in a directory one may not write to) is written directly.
  *
- * @param options.sync whether the data must be on disk before the name is
  * @throws SealtreeError `io` with `what` before the system's words
  */
-export function openPendingFile(
-  path: ByteString,
-  what: string,
-  options: { sync?: boolean } = {},
-): PendingFile {
+export function openPendingFile(path: ByteString, what: string): PendingFile {
   try {
     const { target, status } = targetOf(path);
     if (status === undefined || status.isFile()) {
       const temporary = openTemporary(target, status);
-      if (temporary !== undefined) return replacing(target, temporary, options.sync ?? false);
+      if (temporary !== undefined) return replacing(target, temporary);
     }
     return direct(openSync(fsPath(path), 'w'));
   } catch (error) {
@@ -124,7 +119,7 @@ function keepOwner(fd: number, status: Stats): void {
   }
 }
 
-function replacing(target: ByteString, { path, fd }: Temporary, sync: boolean): PendingFile {
+function replacing(target: ByteString, { path, fd }: Temporary): PendingFile {
   let open = true;
   const discard = () => {
     if (!open) return;
@@ -136,7 +131,7 @@ function replacing(target: ByteString, { path, fd }: Temporary, sync: boolean): 
   return {
     write: (data) => writeAll(fd, data),
     finish() {
-      if (sync) fsyncSync(fd);
+      fsyncSync(fd);
       renameSync(fsPath(path), fsPath(target));
       open = false;
       forgetTemporary(path);
