@@ -127,12 +127,18 @@ export class Transaction {
     const tmp = joinPath(repo.path, byteString('tmp'));
     for (const folder of [tmp, joinPath(tmp, byteString('cache'))]) ensureFolder(folder);
     const repoLock = lockRepository(repo.path, 'shared', settings.lockTimeout);
+    let staging: Staging | undefined;
+    // Before there is a folder: a signal that came between the two would leave it behind.
+    const forget = onExit(() => {
+      if (staging !== undefined) removeStaging(staging);
+    });
     try {
-      const staging = allocateStaging(tmp);
-      const forget = onExit(() => removeStaging(staging));
+      staging = allocateStaging(tmp);
       const store = openStore(repo, settings, staging.path);
       return new Transaction(repo, settings, store, { locks: [staging.lock, repoLock], forget }, options);
     } catch (error) {
+      if (staging !== undefined) removeStaging(staging);
+      forget();
       repoLock.release();
       throw error;
     }

@@ -30,11 +30,11 @@ describe('a commit that is killed', () => {
       ostree(['init', `--mode=${mode}`]);
       const before = performance.now();
       let acknowledged = sealtreeOk(commit, { program: 'ostree' }).trim();
-      const duration = performance.now() - before;
+      // The moments lie within the last commit that was let finish: how long one takes depends on the machine.
+      let duration = performance.now() - before;
       const random = randomNumbers(mode.length);
       let killed = 0;
-      let finished = 0;
-      for (let round = 1; round <= MOMENTS / 2; round++) {
+      for (let round = 1; killed < MOMENTS / 2; round++) {
         for (let i = 0; i < 30; i++) {
           writeFileSync(
             join(tree, `folder-${i % 7}`, `inner-${i % 3}`, `file-${i}`),
@@ -45,24 +45,24 @@ describe('a commit that is killed', () => {
         let printed = '';
         child.stdout?.on('data', (data) => (printed += data));
         const closed = once(child, 'close');
-        await Promise.race([setTimeout(random() * duration * 1.2), closed]);
+        const started = performance.now();
+        await Promise.race([setTimeout(random() * duration), closed]);
         child.kill('SIGKILL');
         const [status] = await closed;
         const head = ostree(['rev-parse', 'main']).trim();
         if (printed.endsWith('\n')) expect(head, `round ${round}`).toBe(printed.trim());
         else if (head !== acknowledged) expect(ostree(['rev-parse', 'main^']).trim()).toBe(acknowledged);
         acknowledged = head;
-        status === 0 ? finished++ : killed++;
+        if (status === null) killed++;
+        else duration = performance.now() - started;
         expect(ostree(['fsck']), `round ${round}`).toContain('no errors found');
         if (hasPeers && round % 25 === 0) {
           expect(realOk('ostree', ['fsck', `--repo=${repo}`])).toContain('no errors found');
         }
       }
-      expect(killed).toBeGreaterThan(MOMENTS / 5);
       expect(sealtreeOk(commit, { program: 'ostree' })).toMatch(/^[0-9a-f]{64}\n$/);
       expect(leftovers(repo)).toEqual([]);
       expect(ostree(['fsck'])).toContain('no errors found');
-      expect(finished + killed).toBe(MOMENTS / 2);
     });
   }
 
