@@ -5,8 +5,8 @@
  */
 import { createRequire } from 'node:module';
 import { type ByteString, byteString } from '../core/bytes/byte-string.ts';
+import { systemCallError } from '../core/errno.ts';
 import { SealtreeError } from '../core/errors.ts';
-import { systemCallError } from './io-error.ts';
 
 type Koffi = typeof import('koffi');
 type Library = ReturnType<Koffi['load']>;

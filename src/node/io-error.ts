@@ -2,8 +2,8 @@
  * Failures of the operating system as errors of ours: `what: No such file or directory`, in glibc's words.
  * @module
  */
+import { errorName, errorNumber, errorText } from '../core/errno.ts';
 import { prefixed, SealtreeError } from '../core/errors.ts';
-import { type ErrorName, errorName, errorNumber, errorText } from './errno.ts';
 
 /**
  * Wraps what a call of Node's or of src/node/syscalls.ts threw.
@@ -21,13 +21,6 @@ export function plainError(error: unknown): unknown {
   const number = errnoOf(error);
   if (number === undefined) return error;
   return new SealtreeError('io', errorText(number), { errno: errorName(number) }, { cause: error });
-}
-
-/** The failure of a system call by number or name; `ioError` puts a better sentence in place of `call: text`. */
-export function systemCallError(call: string, error: number | ErrorName): SealtreeError {
-  const number = typeof error === 'number' ? error : (errorNumber(error) as number);
-  const detail = { errno: errorName(number), call };
-  return new SealtreeError('io', `${call}: ${errorText(number)}`, detail);
 }
 
 /** Whether `error` is the failure of a system call with this error number, from Node or from us. */

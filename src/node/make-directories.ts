@@ -1,8 +1,9 @@
 /** Making a directory with all that lead to it. @module */
 import { mkdirSync, statSync } from 'node:fs';
 import { type ByteString, byteString } from '../core/bytes/byte-string.ts';
+import { systemCallError } from '../core/errno.ts';
 import { fsPath } from './fs-path.ts';
-import { isErrno, systemCallError } from './io-error.ts';
+import { isErrno } from './io-error.ts';
 
 /**
  * Makes the directory `path` and those above it that are not there; symlinks to directories will do. Node's own

@@ -1,15 +1,20 @@
 /**
- * The system calls that mount: mount(2), umount2(2), the calls of the new mount API by their numbers (glibc has
- * wrappers only since 2.36; the numbers are the same on every architecture that Node runs on), and loop(4) devices.
+ * The system calls that mount, and the port through which the core makes them: mount(2), umount2(2), the calls of the
+ * new mount API by their numbers (glibc has wrappers only since 2.36; the numbers are the same on every architecture
+ * that Node runs on), and those of loop(4) devices.
  *
  * A failure is a SealtreeError `io` with `detail.errno`.
  * @module
  */
 import { closeSync, constants, openSync, readSync } from 'node:fs';
 import { type ByteString, byteString } from '../core/bytes/byte-string.ts';
+import { type ErrorName, systemCallError } from '../core/errno.ts';
+import type { MountCalls } from '../core/mount/calls.ts';
 import { bytesAt, checked, cPath, foreign } from './foreign.ts';
-import { isErrno } from './io-error.ts';
-import { AT_FDCWD } from './syscalls.ts';
+import { fsPath } from './fs-path.ts';
+import { errnoNameOf, isErrno } from './io-error.ts';
+import { AT_FDCWD, measureVerity } from './syscalls.ts';
+import { answersForVerity } from './system.ts';
 
 const NUMBER = { openTree: 428, moveMount: 429, fsopen: 430, fsconfig: 431, fsmount: 432, mountSetattr: 442 };
 
@@ -25,25 +30,17 @@ const call = {
   ioctl: foreign('ioctl', 'int', ['int', 'ulong', 'void *']),
 };
 
-/** For `mount`: `MS_*`. */
-export const MS_RDONLY = 1;
-
-/** For `umount`: takes the mount from the tree now and ends it when nobody uses it any more. */
-export const MNT_DETACH = 2;
-
-/** For `createMount`: `MOUNT_ATTR_*`. */
-export const MOUNT_ATTR_RDONLY = 1;
-
 /** mount(2). An option string may be longer than a page only where the kernel says so. */
 export function mount(
-  source: ByteString,
+  source: ByteString | null,
   target: ByteString,
-  type: ByteString,
+  type: ByteString | null,
   flags: number,
-  options: ByteString,
+  options: ByteString | null,
 ): void {
-  const data = Buffer.from(`${options}\0`, 'latin1');
-  checked('mount', call.mount(cPath(source, 0), cPath(target, 1), cPath(type, 2), flags, data));
+  const path = (text: ByteString | null, slot: number) => (text === null ? null : cPath(text, slot));
+  const data = options === null ? null : Buffer.from(`${options}\0`, 'latin1');
+  checked('mount', call.mount(path(source, 0), cPath(target, 1), path(type, 2), flags, data));
 }
 
 /** umount2(2). */
@@ -151,58 +148,34 @@ export function mapMountOwners(mountFd: number, userNamespaceFd: number): void {
   checked('mount_setattr', result);
 }
 
-// ---- loop devices
-
 const LOOP_CTL_GET_FREE = 0x4c82;
 const LOOP_CONFIGURE = 0x4c0a;
-const LO_FLAGS_READ_ONLY = 1;
-const LO_FLAGS_AUTOCLEAR = 4;
-const LO_FLAGS_DIRECT_IO = 16;
-const ATTEMPTS = 64;
 
-export interface LoopDevice {
-  readonly path: ByteString;
-  /** Keeps the device until something has mounted it. */
-  readonly fd: number;
-}
-
-/**
- * Makes a read-only block device of an open file, with blocks of 4096 bytes. It goes away by itself when its
- * descriptor is closed and nothing has it mounted.
- */
-export function attachLoopDevice(file: number): LoopDevice {
-  const control = openSync('/dev/loop-control', constants.O_RDWR);
-  try {
-    for (let attempt = 0; ; attempt++) {
-      const number = checked('ioctl(LOOP_CTL_GET_FREE)', call.ioctl(control, LOOP_CTL_GET_FREE, null));
-      const path = byteString(`/dev/loop${number}`);
-      const fd = openSync(path, constants.O_RDONLY);
-      try {
-        configureLoop(fd, file);
-        return { path, fd };
-      } catch (error) {
-        closeSync(fd);
-        // Somebody else was faster to take it.
-        if (!isErrno(error, 'EBUSY') || attempt === ATTEMPTS) throw error;
-      }
+/** The port of the core. */
+export const nodeMountCalls: MountCalls = {
+  close: closeSync,
+  readStart(fd, length) {
+    const data = Buffer.alloc(length);
+    return data.subarray(0, readSync(fd, data, 0, length, 0));
+  },
+  measureVerity: (fd) => (answersForVerity(fd) ? measureVerity(fd) : undefined),
+  mount,
+  umount,
+  openFileSystem,
+  configureFileSystem,
+  createMount,
+  mapMountOwners,
+  moveMount,
+  openDevice(path, writable) {
+    try {
+      return openSync(fsPath(path), writable ? constants.O_RDWR : constants.O_RDONLY);
+    } catch (error) {
+      throw systemCallError('open', errnoNameOf(error) as ErrorName);
     }
-  } finally {
-    closeSync(control);
-  }
-}
-
-function configureLoop(fd: number, file: number): void {
-  // struct loop_config: file, block size, struct loop_info64 with its flags at 52, eight reserved numbers
-  const config = Buffer.alloc(4 + 4 + 232 + 64);
-  config.writeUInt32LE(file, 0);
-  config.writeUInt32LE(4096, 4);
-  const flags = LO_FLAGS_READ_ONLY | LO_FLAGS_AUTOCLEAR | LO_FLAGS_DIRECT_IO;
-  config.writeUInt32LE(flags, 8 + 52);
-  let result = call.ioctl(fd, LOOP_CONFIGURE, config);
-  if (result < 0) {
-    // Direct input and output may not suit the file system that the file is on.
-    config.writeUInt32LE(flags & ~LO_FLAGS_DIRECT_IO, 8 + 52);
-    result = call.ioctl(fd, LOOP_CONFIGURE, config);
-  }
-  checked('ioctl(LOOP_CONFIGURE)', result);
-}
+  },
+  freeLoopDevice: (control) =>
+    checked('ioctl(LOOP_CTL_GET_FREE)', call.ioctl(control, LOOP_CTL_GET_FREE, null)),
+  configureLoopDevice(fd, config) {
+    checked('ioctl(LOOP_CONFIGURE)', call.ioctl(fd, LOOP_CONFIGURE, config));
+  },
+};

@@ -12,13 +12,13 @@ import {
   compareByteStrings,
   displayByteString,
 } from '../core/bytes/byte-string.ts';
+import { errorName, systemCallError } from '../core/errno.ts';
 import type { Xattr } from '../core/fs/file-tree.ts';
 import { DIGEST_SIZE, type HashName } from '../core/hash.ts';
 import type { VerityDigest } from '../core/system.ts';
 import { HASH_ALGORITHM_NUMBER, type VerityParameters } from '../core/verity/descriptor.ts';
-import { errorName } from './errno.ts';
 import { addressOf, bytesAt, checked, cPath, foreign, lastErrno } from './foreign.ts';
-import { isErrno, systemCallError } from './io-error.ts';
+import { isErrno } from './io-error.ts';
 
 /** For the directory argument of the …at calls: the current directory. */
 export const AT_FDCWD = -100;

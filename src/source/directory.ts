@@ -5,6 +5,7 @@
  */
 import { closeSync } from 'node:fs';
 import { type ByteString, byteString, displayByteString } from '../core/bytes/byte-string.ts';
+import { systemCallError } from '../core/errno.ts';
 import { type Inode, makeInode, type Xattr } from '../core/fs/file-tree.ts';
 import { isRegular, isSymlink } from '../core/fs/mode.ts';
 import { setXattr } from '../core/fs/xattr-account.ts';
@@ -12,7 +13,7 @@ import { fillDigestStore, objectPath, type StoredFile } from '../image/digest-st
 import { DirectoryWalk, DT_BLK, DT_CHR, placeOf, readEntries } from '../node/directory.ts';
 import { FileDigester } from '../node/file-digester.ts';
 import { joinPath } from '../node/fs-path.ts';
-import { ioError, systemCallError } from '../node/io-error.ts';
+import { ioError } from '../node/io-error.ts';
 import type { FileStamp } from '../node/stable-read.ts';
 import { AT_FDCWD, type FileStatus, readLinkAt, readXattrs, statAt } from '../node/syscalls.ts';
 

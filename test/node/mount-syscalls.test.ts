@@ -2,15 +2,16 @@
 import { closeSync, openSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { afterAll, beforeAll, expect } from 'vitest';
 import { byteString } from '../../src/core/bytes/byte-string.ts';
+import { MOUNT_ATTR_RDONLY } from '../../src/core/mount/calls.ts';
+import { attachLoopDevice } from '../../src/core/mount/loop.ts';
 import {
-  attachLoopDevice,
   cloneMount,
   configureFileSystem,
   createMount,
-  MOUNT_ATTR_RDONLY,
   mount,
   mountMessages,
   moveMount,
+  nodeMountCalls,
   openFileSystem,
   umount,
 } from '../../src/node/mount-syscalls.ts';
@@ -72,7 +73,7 @@ describe('what the kernel refuses', () => {
 it('a loop device shows a file and goes when it is closed', () => {
   writeFileSync(`${scratch}/image`, Buffer.alloc(8192, 'sealtree'));
   const file = openSync(`${scratch}/image`, 'r');
-  const device = attachLoopDevice(file);
+  const device = attachLoopDevice(nodeMountCalls, file);
   closeSync(file);
   expect(readFileSync(device.path)).toEqual(Buffer.alloc(8192, 'sealtree'));
   closeSync(device.fd);

@@ -4,6 +4,7 @@ import { type ByteString, byteString, displayByteString } from '../../core/bytes
 import { escapeField } from '../../core/dumpfile/escape.ts';
 import { writeDump } from '../../core/dumpfile/write.ts';
 import { readImage } from '../../core/erofs/reader.ts';
+import { systemCallError } from '../../core/errno.ts';
 import { malformed, prefixed, SealtreeError } from '../../core/errors.ts';
 import { type DirectoryEntry, type Inode, isHardLink } from '../../core/fs/file-tree.ts';
 import { isDirectory, isRegular, isSymlink } from '../../core/fs/mode.ts';
@@ -11,7 +12,7 @@ import { walkTree } from '../../core/fs/walk.ts';
 import { openImageFile } from '../../image/image-source.ts';
 import { measureFile } from '../../image/measure-file.ts';
 import { fsPath, joinPath } from '../../node/fs-path.ts';
-import { ioError, systemCallError } from '../../node/io-error.ts';
+import { ioError } from '../../node/io-error.ts';
 import type { Output } from '../output.ts';
 import { usageError } from '../usage.ts';
 import type { Context, Verb } from '../verb.ts';

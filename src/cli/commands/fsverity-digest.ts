@@ -2,6 +2,7 @@
 import { closeSync, openSync, writeSync } from 'node:fs';
 import { type ByteString, byteString, bytesOf, displayByteString } from '../../core/bytes/byte-string.ts';
 import { hexOf } from '../../core/bytes/hex.ts';
+import { systemCallError } from '../../core/errno.ts';
 import { SealtreeError } from '../../core/errors.ts';
 import { DIGEST_SIZE, type HashName } from '../../core/hash.ts';
 import {
@@ -15,7 +16,7 @@ import { writeAll } from '../../node/atomic-file.ts';
 import { FileDigester } from '../../node/file-digester.ts';
 import { fsPath } from '../../node/fs-path.ts';
 import { opensslHash } from '../../node/hash.ts';
-import { ioError, systemCallError } from '../../node/io-error.ts';
+import { ioError } from '../../node/io-error.ts';
 import { checkUnchanged, readRange } from '../../node/stable-read.ts';
 import { type FileStatus, statAt } from '../../node/syscalls.ts';
 import { onlyValue, TREE_OPTIONS, treeParameters, withFile } from '../fsverity-options.ts';

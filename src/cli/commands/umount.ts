@@ -1,7 +1,8 @@
 /** `sealtree umount`: takes a mount away. @module */
 import { displayByteString } from '../../core/bytes/byte-string.ts';
+import { MNT_DETACH } from '../../core/mount/calls.ts';
 import { ioError } from '../../node/io-error.ts';
-import { MNT_DETACH, umount } from '../../node/mount-syscalls.ts';
+import { umount } from '../../node/mount-syscalls.ts';
 import { usageError } from '../usage.ts';
 import type { Context, Verb } from '../verb.ts';
 

@@ -1,8 +1,10 @@
 /**
  * Error numbers of Linux (asm-generic/errno.h; the same on x86-64, aarch64 and riscv64) with the words that
- * glibc's strerror has for them in the C locale, which are the words that every tool we stand in for prints.
+ * glibc's strerror has for them in the C locale, which are the words that every tool we stand in for prints; and
+ * failures of system calls as errors of ours.
  * @module
  */
+import { SealtreeError } from './errors.ts';
 
 /** Name to number and text. */
 const ERRORS = {
@@ -160,4 +162,20 @@ export function errorText(number: number): string {
 export function errorNumber(name: string): number | undefined {
   if (name === 'ENOTSUP') return ERRORS.EOPNOTSUPP[0];
   return Object.hasOwn(ERRORS, name) ? ERRORS[name as ErrorName][0] : undefined;
+}
+
+/**
+ * The failure of a system call by number or name. The words before the colon are put in place by whoever knows better
+ * what was being done.
+ */
+export function systemCallError(call: string, error: number | ErrorName): SealtreeError {
+  const number = typeof error === 'number' ? error : (errorNumber(error) as number);
+  const detail = { errno: errorName(number), call };
+  return new SealtreeError('io', `${call}: ${errorText(number)}`, detail);
+}
+
+/** Whether a failure of ours came from a system call that said one of these. */
+export function failedWith(error: unknown, ...names: readonly ErrorName[]): boolean {
+  const errno = error instanceof SealtreeError ? error.detail.errno : undefined;
+  return names.includes(errno as ErrorName);
 }

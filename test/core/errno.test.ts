@@ -1,10 +1,10 @@
 /** Error numbers against the kernel's, by Node, and texts against glibc's strerror. @module */
 import { constants } from 'node:os';
 import { expect, it } from 'vitest';
+import { errorName, errorNumber, errorText, systemCallError } from '../../src/core/errno.ts';
 import { SealtreeError } from '../../src/core/errors.ts';
-import { errorName, errorNumber, errorText } from '../../src/node/errno.ts';
 import { foreign } from '../../src/node/foreign.ts';
-import { errnoNameOf, ioError, isErrno, systemCallError } from '../../src/node/io-error.ts';
+import { errnoNameOf, ioError, isErrno } from '../../src/node/io-error.ts';
 
 it('every error number of Node has the name and number that it has there', () => {
   for (const [name, number] of Object.entries(constants.errno)) {
