@@ -61,6 +61,11 @@ export function goldenObjects(tree: string, mode: string): Map<string, TarEntry>
   return objects;
 }
 
+/** The golden repository of the archive mode: the bytes of its objects by `CHECKSUM.EXTENSION`. */
+export function goldenArchive(tree: string): Map<string, Uint8Array> {
+  return new Map([...goldenObjects(tree, 'archive')].map(([name, { data }]) => [name, data]));
+}
+
 /**
  * Unpacks a golden repository. As another user than root everything belongs to that user, and `trusted.` attributes
  * are left out.

@@ -2,17 +2,19 @@
  * 100,000 changed inputs for every decoder: none may hang, fail in another way than by refusing, or take all memory.
  * What a decoder accepts must come out the same when it is encoded again, where the format allows one form only.
  */
-import { rmSync } from 'node:fs';
+import { rmSync, symlinkSync } from 'node:fs';
 import { mkdtemp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import { build } from 'esbuild';
 import { expect, it } from 'vitest';
 import { bytesFromHex } from '../../src/core/bytes/hex.ts';
+import { GOLDEN_TREES, goldenArchive } from '../golden-repo.ts';
 import type { FuzzOrder, FuzzResult } from './fuzz-worker.ts';
 import { FUZZ_SEED } from './random.ts';
-import { dumpSeeds, imageSeeds, objectSeeds, readVector, textSeeds } from './seeds.ts';
+import { dumpSeeds, imageSeeds, keyPairs, objectSeeds, readVector, textSeeds } from './seeds.ts';
 import type { Seeds } from './targets.ts';
 
 /** A case that takes longer has failed; one that takes five times as long is ended. */
@@ -27,8 +29,8 @@ it('decoders refuse what they do not accept', async () => {
     targets.reduce((all, one) => all + of(one), 0);
   const cases = sum((target) => target.cases);
   const lines = targets.map(
-    ({ target, cases: count, accepted, passed, slowest, time }) =>
-      `${target}: ${count} cases, ${passed} beyond the header, ${accepted} accepted, slowest ${slowest.toFixed(1)} ms, ${(time / 1000).toFixed(1)} s`,
+    ({ target, cases: count, accepted, passed, slowest, growth: grown, time }) =>
+      `${target}: ${count} cases, ${passed} beyond the header, ${accepted} accepted, slowest ${slowest.toFixed(1)} ms, ${Math.round(grown / 2 ** 20)} MiB, ${(time / 1000).toFixed(1)} s`,
   );
   console.log(
     `fuzz seed ${FUZZ_SEED}: ${cases} cases, ${sum((target) => target.passed)} beyond the header, grew by ${Math.round(growth / 2 ** 20)} MiB\n${lines.join('\n')}`,
@@ -53,8 +55,14 @@ async function fuzz(): Promise<FuzzResult> {
       bundle: true,
       format: 'esm',
       platform: 'node',
+      external: ['koffi'],
+      banner: {
+        js: "import { createRequire as makeRequire } from 'node:module'; const require = makeRequire(import.meta.url);",
+      },
+      define: { SEALTREE_VERSION: '"0"' },
       logLevel: 'error',
     });
+    symlinkSync(fileURLToPath(new URL('../../node_modules', import.meta.url)), join(folder, 'node_modules'));
     return await runWorker(bundle);
   } finally {
     rmSync(folder, { recursive: true });
@@ -73,6 +81,8 @@ function runWorker(bundle: string): Promise<FuzzResult> {
   };
   const worker = new Worker(bundle, {
     workerData: order,
+    // As in src/node/worker-pool.ts: system calls open descriptors as well.
+    trackUnmanagedFds: false,
     resourceLimits: { maxOldGenerationSizeMb: HEAP_MEGABYTES },
   });
   const state = new Int32Array(progress);
@@ -110,6 +120,8 @@ function seeds(): Seeds {
     },
     keyfiles: KEYFILES,
     texts: textSeeds(),
+    archives: GOLDEN_TREES.map(goldenArchive),
+    keyPairs: keyPairs(),
     publicKeys: ['a', 'b', 'wrong'].map((name) =>
       readVector(`ostree/keys/${name}.public`).toString('latin1'),
     ),

@@ -5,7 +5,9 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { SealtreeError } from '../../src/core/errors.ts';
 import { makeRandom } from './random.ts';
-import { describeCase, fuzzTargets, type Seeds } from './targets.ts';
+import { folderTargets } from './repository-target.ts';
+import { sealedTargets } from './sealed-targets.ts';
+import { describeCase, fuzzTargets, type Seeds, type Target } from './targets.ts';
 
 export interface FuzzOrder {
   readonly seed: number;
@@ -28,6 +30,8 @@ export interface TargetResult {
   readonly passed: number;
   /** Milliseconds of the slowest case. */
   readonly slowest: number;
+  /** Bytes that the process grew while it ran. */
+  readonly growth: number;
   readonly time: number;
 }
 
@@ -43,13 +47,23 @@ const MAX_FAILURES = 20;
 const order = workerData as FuzzOrder;
 const progress = new Int32Array(order.progress);
 const failures: string[] = [];
+const folder = folderTargets(order.seeds);
+const all = [...fuzzTargets(order.seeds), ...sealedTargets(order.seeds), ...folder.targets];
 const startSize = process.memoryUsage.rss();
 let growth = 0;
+try {
+  const targets: TargetResult[] = [];
+  for (const [index, target] of all.entries()) targets.push(await runTarget(target, index));
+  parentPort?.postMessage({ targets, growth, failures } satisfies FuzzResult);
+} finally {
+  folder.remove();
+}
 
-const results = fuzzTargets(order.seeds).map((target, targetIndex): TargetResult => {
+async function runTarget(target: Target, targetIndex: number): Promise<TargetResult> {
   const cases = Math.ceil(target.cases / order.divisor);
-  const result = { accepted: 0, passed: 0, slowest: 0 };
+  const result = { accepted: 0, passed: 0, slowest: 0, growth: 0 };
   const started = performance.now();
+  const sizeBefore = process.memoryUsage.rss();
   for (let index = 0; index < cases && failures.length < MAX_FAILURES; index++) {
     Atomics.store(progress, 0, targetIndex);
     Atomics.store(progress, 1, index);
@@ -58,7 +72,7 @@ const results = fuzzTargets(order.seeds).map((target, targetIndex): TargetResult
       failures.push(`${target.name} case ${index}: ${what}\n${describeCase(input)}`);
     const before = performance.now();
     try {
-      target.check(input);
+      await target.check(input);
       result.accepted++;
       result.passed++;
     } catch (error) {
@@ -70,11 +84,11 @@ const results = fuzzTargets(order.seeds).map((target, targetIndex): TargetResult
     result.slowest = Math.max(result.slowest, time);
     if (time > order.caseTime) fail(`took ${Math.round(time)} ms`);
     if (index % 64 === 0) {
-      growth = Math.max(growth, process.memoryUsage.rss() - startSize);
+      const size = process.memoryUsage.rss();
+      result.growth = Math.max(result.growth, size - sizeBefore);
+      growth = Math.max(growth, size - startSize);
       if (growth > order.growth) fail(`the process grew by ${growth} bytes`);
     }
   }
   return { target: target.name, cases, ...result, time: performance.now() - started };
-});
-
-parentPort?.postMessage({ targets: results, growth, failures } satisfies FuzzResult);
+}

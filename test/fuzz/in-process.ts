@@ -30,17 +30,22 @@ class Captured extends Output {
   }
 }
 
+/** Runs a verb of ostree as the program called `ostree` would. */
+export function runOstree(words: readonly string[]): Promise<Outcome> {
+  return runProgram('ostree', words);
+}
+
 /**
- * Runs a verb of ostree as the program called `ostree` would.
+ * Runs a verb as the program would that is called by this name.
  *
  * @throws any error that is not a refusal
  */
-export async function runOstree(words: readonly string[]): Promise<Outcome> {
+export async function runProgram(program: 'ostree' | 'sealtree', words: readonly string[]): Promise<Outcome> {
   const stdout = new Captured(1);
   const stderr = new Captured(2);
   let status = 0;
   try {
-    const found = await findVerb('ostree', words.map(utf8ByteString));
+    const found = await findVerb(program, words.map(utf8ByteString));
     if (found.verb === undefined) throw found.wanted;
     const parsed = await parse(found.verb, found.program, found.words);
     if (typeof parsed === 'string') throw new Error(`asked for ${parsed}`);

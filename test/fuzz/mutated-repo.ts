@@ -8,6 +8,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { deflateRawSync, inflateRawSync } from 'node:zlib';
 import { SealtreeError } from '../../src/core/errors.ts';
+import { isSymlink } from '../../src/core/fs/mode.ts';
 import { COMMIT_TYPE, decodeCommit, encodeCommit } from '../../src/core/ostree/commit.ts';
 import { DIRMETA_TYPE } from '../../src/core/ostree/dirmeta.ts';
 import { DIRTREE_TYPE, type Dirtree, decodeDirtree, encodeDirtree } from '../../src/core/ostree/dirtree.ts';
@@ -16,16 +17,9 @@ import {
   decodeArchiveHeader,
   encodeFileHeader,
 } from '../../src/core/ostree/file-header.ts';
-import { goldenObjects } from '../golden-repo.ts';
+import type { Objects } from './memory-repo.ts';
 import { mutateBytes, mutateObject } from './mutate.ts';
 import type { Random } from './random.ts';
-
-/** An archive repository in memory: objects by `CHECKSUM.EXTENSION`. */
-export type Objects = Map<string, Uint8Array>;
-
-export function goldenArchive(tree: string): Objects {
-  return new Map([...goldenObjects(tree, 'archive')].map(([name, { data }]) => [name, data]));
-}
 
 /** Writes a repository of the archive mode, without refs. */
 export function writeArchive(folder: string, objects: Objects): void {
@@ -47,19 +41,26 @@ interface Step {
   readonly name: string;
 }
 
+/** Kinds of objects that can be changed. */
+export const CHANGES = ['commit', 'dirtree', 'dirmeta', 'file'] as const;
+export type Change = (typeof CHANGES)[number];
+
 /**
  * Adds a commit to the repository that differs in one object from one that is there.
  *
+ * @param wanted the kind of object; of a directory without files it is the dirtree in place of a file
  * @returns its checksum, and what kind of object was changed
+ * @throws SealtreeError if the commit itself was changed before, and its tree can no longer be followed
  */
 export function addMutatedCommit(
   random: Random,
   objects: Objects,
   checksum: string,
-): { commit: string; changed: string } {
-  const data = objects.get(`${checksum}.commit`) as Uint8Array;
+  wanted: Change = random.pick(CHANGES),
+): { commit: string; changed: Change } {
+  const data = objectOf(objects, `${checksum}.commit`);
   const commit = decodeCommit(data, checksum);
-  if (random.once(4)) {
+  if (wanted === 'commit') {
     const mutated = mutateObject(random, COMMIT_TYPE, data, []);
     return { commit: store(objects, mutated, 'commit'), changed: 'commit' };
   }
@@ -69,18 +70,18 @@ export function addMutatedCommit(
     name: '',
   });
   const last = steps.at(-1) as Step;
-  const dirtree = decodeDirtree(objects.get(`${last.dirtree}.dirtree`) as Uint8Array, last.dirtree);
-  const kind = dirtree.files.length === 0 ? random.below(5) : random.below(8);
+  const dirtree = decodeDirtree(objectOf(objects, `${last.dirtree}.dirtree`), last.dirtree);
+  const kind = wanted === 'file' && dirtree.files.length === 0 ? 'dirtree' : wanted;
   let changed: Step;
-  if (kind < 3) {
+  if (kind === 'dirtree') {
     const mutated = mutateObject(random, DIRTREE_TYPE, encodeDirtree(dirtree), []);
     changed = { ...last, dirtree: store(objects, mutated, 'dirtree') };
-  } else if (kind < 5) {
-    const old = objects.get(`${last.dirmeta}.dirmeta`) as Uint8Array;
+  } else if (kind === 'dirmeta') {
+    const old = objectOf(objects, `${last.dirmeta}.dirmeta`);
     changed = { ...last, dirmeta: store(objects, mutateObject(random, DIRMETA_TYPE, old, []), 'dirmeta') };
   } else {
     const file = random.pick(dirtree.files);
-    const mutated = mutateFile(random, objects.get(`${file.checksum}.filez`) as Uint8Array);
+    const mutated = mutateFile(random, objectOf(objects, `${file.checksum}.filez`));
     const name = checksumOfFile(mutated);
     objects.set(`${name}.filez`, mutated);
     const files = dirtree.files.map((entry) => (entry === file ? { ...entry, checksum: name } : entry));
@@ -88,17 +89,14 @@ export function addMutatedCommit(
   }
   const root = ascend(objects, steps, changed);
   const mutated = encodeCommit({ ...commit, rootDirtree: root.dirtree, rootDirmeta: root.dirmeta });
-  return {
-    commit: store(objects, mutated, 'commit'),
-    changed: kind < 3 ? 'dirtree' : kind < 5 ? 'dirmeta' : 'file',
-  };
+  return { commit: store(objects, mutated, 'commit'), changed: kind };
 }
 
 function descend(random: Random, objects: Objects, root: Step): Step[] {
   const steps = [root];
   for (;;) {
     const { dirtree } = steps.at(-1) as Step;
-    const { dirs } = decodeDirtree(objects.get(`${dirtree}.dirtree`) as Uint8Array, dirtree);
+    const { dirs } = decodeDirtree(objectOf(objects, `${dirtree}.dirtree`), dirtree);
     if (dirs.length === 0 || random.once(3)) return steps;
     steps.push(random.pick(dirs));
   }
@@ -108,7 +106,7 @@ function descend(random: Random, objects: Objects, root: Step): Step[] {
 function ascend(objects: Objects, steps: readonly Step[], changed: Step): Step {
   let below = changed;
   for (const step of steps.slice(0, -1).reverse()) {
-    const old: Dirtree = decodeDirtree(objects.get(`${step.dirtree}.dirtree`) as Uint8Array, step.dirtree);
+    const old: Dirtree = decodeDirtree(objectOf(objects, `${step.dirtree}.dirtree`), step.dirtree);
     const dirs = old.dirs.map((entry) =>
       entry.name === below.name ? { ...entry, ...pickChecksums(below) } : entry,
     );
@@ -129,7 +127,7 @@ function mutateFile(random: Random, file: Uint8Array): Uint8Array {
   const kind = random.below(6);
   if (kind === 0) return Buffer.concat([header, mutateBytes(random, stream, [])]);
   if (kind === 1 && stream.length > 0) {
-    const content = mutateBytes(random, inflateRawSync(stream), []);
+    const content = mutateBytes(random, inflate(stream), []);
     const members = mutableSize(header, content.length);
     return Buffer.concat([members, deflateRawSync(content)]);
   }
@@ -151,18 +149,32 @@ function checksumOfFile(file: Uint8Array): string {
   try {
     const { header, length } = decodeArchiveHeader(file);
     const stream = file.subarray(length);
-    const content = stream.length === 0 ? stream : inflateRawSync(stream);
+    // What is behind the header of a link is not looked at.
+    const content = stream.length === 0 || isSymlink(header.mode) ? '' : inflate(stream);
     return createHash('sha256').update(encodeFileHeader(header)).update(content).digest('hex');
   } catch (error) {
-    // Inflating throws errors of Node's own.
-    if (error instanceof SealtreeError || (error as NodeJS.ErrnoException).code?.startsWith('Z_'))
-      return createHash('sha256').update(file).digest('hex');
+    if (error instanceof SealtreeError) return createHash('sha256').update(file).digest('hex');
     throw error;
   }
 }
 
-function store(objects: Objects, data: Uint8Array, extension: string): string {
+/** Puts an object under the name that its bytes have. */
+export function store(objects: Objects, data: Uint8Array, extension: string): string {
   const checksum = createHash('sha256').update(data).digest('hex');
   objects.set(`${checksum}.${extension}`, data);
   return checksum;
+}
+
+function inflate(stream: Uint8Array): Uint8Array {
+  try {
+    return inflateRawSync(stream);
+  } catch (error) {
+    throw new SealtreeError('malformed', 'Invalid compressed data', {}, { cause: error });
+  }
+}
+
+function objectOf(objects: Objects, name: string): Uint8Array {
+  const data = objects.get(name);
+  if (data === undefined) throw new SealtreeError('missing', `No such object ${name}`);
+  return data;
 }

@@ -3,10 +3,9 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { gunzipSync } from 'node:zlib';
 import { byteString } from '../../src/core/bytes/byte-string.ts';
 import { readDump } from '../../src/core/dumpfile/read.ts';
-import { writeImage } from '../../src/core/erofs/writer.ts';
 import { SealtreeError } from '../../src/core/errors.ts';
-import type { Inode } from '../../src/core/fs/file-tree.ts';
 import { GOLDEN_TREES, goldenObjects } from '../golden-repo.ts';
+import { imageOf } from './image-of.ts';
 
 const VECTORS = process.env.SEALTREE_TEST_VECTORS ?? new URL('../vectors/', import.meta.url).pathname;
 
@@ -40,13 +39,6 @@ export function imageSeeds(): Uint8Array[] {
   });
 }
 
-/** The image of a tree in one format version. */
-export function imageOf(root: Inode, version: 0 | 1): Uint8Array {
-  const chunks: Uint8Array[] = [];
-  writeImage(root, { minVersion: version, maxVersion: version }, (chunk) => chunks.push(chunk.slice()));
-  return Buffer.concat(chunks);
-}
-
 /** Objects of one kind of all golden repositories: the bytes of their files, or of `user.ostreemeta`. */
 export function objectSeeds(extension: string): Uint8Array[] {
   const mode = extension === 'file' ? 'bare-user' : 'archive';
@@ -70,4 +62,12 @@ export function textSeeds(): string[] {
   return all
     .filter(({ error }) => error === undefined)
     .map(({ text }) => Buffer.from(text).toString('latin1'));
+}
+
+/** Seed and public key of the test keys: a, b, and one that nothing trusts. */
+export function keyPairs(): Uint8Array[] {
+  return ['a', 'b', 'wrong'].map((name) => {
+    const { secret_hex } = JSON.parse(readVector(`ostree/keys/${name}.json`).toString());
+    return Uint8Array.from(Buffer.from(secret_hex as string, 'hex'));
+  });
 }

@@ -1,13 +1,14 @@
 /** Every decoder, how its cases are made, and what must hold for what it accepts. @module */
 import { createPublicKey, verify } from 'node:crypto';
-import { type ByteString, byteString } from '../../src/core/bytes/byte-string.ts';
+import { type ByteString, byteString, bytesOf } from '../../src/core/bytes/byte-string.ts';
+import { hexOf } from '../../src/core/bytes/hex.ts';
 import { parseKeyfile, setKey } from '../../src/core/conf/keyfile.ts';
 import { parsePrepareRoot } from '../../src/core/conf/prepare-root.ts';
+import { unescapeField } from '../../src/core/dumpfile/escape.ts';
 import { readDump } from '../../src/core/dumpfile/read.ts';
 import { writeDump } from '../../src/core/dumpfile/write.ts';
 import { memorySource } from '../../src/core/erofs/image-source.ts';
 import { readImage, readImageInfo } from '../../src/core/erofs/reader.ts';
-import { writeImage } from '../../src/core/erofs/writer.ts';
 import { SealtreeError } from '../../src/core/errors.ts';
 import { decodeVariant } from '../../src/core/gvariant/decode.ts';
 import { encodeVariant } from '../../src/core/gvariant/encode.ts';
@@ -35,6 +36,10 @@ import { composefsDigest } from '../../src/core/ostree/metadata.ts';
 import { objectSizes } from '../../src/core/ostree/sizes.ts';
 import { verifySignature } from '../../src/core/sign/ed25519.ts';
 import { parsePublicKeyFile } from '../../src/core/sign/keys.ts';
+import { verityDigest } from '../../src/core/verity/digest.ts';
+import { opensslHash } from '../../src/node/hash.ts';
+import { imageOf } from './image-of.ts';
+import type { Objects } from './memory-repo.ts';
 import { mutateBytes, mutateLines, mutateObject, mutateText, randomBytes } from './mutate.ts';
 import type { Random } from './random.ts';
 
@@ -47,6 +52,10 @@ export interface Seeds {
   >;
   readonly keyfiles: readonly string[];
   readonly texts: readonly string[];
+  /** Archive repositories. */
+  readonly archives: readonly Objects[];
+  /** Seed and public key, 64 bytes; the last one is not trusted. */
+  readonly keyPairs: readonly Uint8Array[];
   readonly publicKeys: readonly string[];
   /** Public key, signature, message. */
   readonly signatures: readonly (readonly [Uint8Array, Uint8Array, Uint8Array])[];
@@ -62,7 +71,7 @@ export interface Target<T = unknown> {
    *
    * @throws SealtreeError if the case is refused, any other error if something is wrong with the decoder
    */
-  check(input: T): void;
+  check(input: T): void | Promise<void>;
   /** Whether a refused case got beyond the first thing that is read. */
   passedHeader(input: T, error: SealtreeError): boolean;
 }
@@ -170,19 +179,33 @@ export function dumpTarget(seeds: readonly string[]): Target<ByteString> {
   return {
     name: 'dump',
     cases: 20_000,
-    make: (random) => byteString(mutateLines(random, random.pick(seeds), seeds, ' ', DUMP_WORDS)),
+    make(random) {
+      const dump = byteString(mutateLines(random, random.pick(seeds), seeds, ' ', DUMP_WORDS));
+      return random.once(3) ? withDigests(dump) : dump;
+    },
     check(dump) {
       const root = readDump([dump]);
       attempt(() => readDump([dump], { strict: true }));
-      const chunks: Uint8Array[] = [];
-      writeImage(root, { minVersion: 0, maxVersion: 1 }, (chunk) => chunks.push(chunk));
-      const image = Buffer.concat(chunks);
-      const again = readImage(memorySource(image));
+      const again = readImage(memorySource(imageOf(root)));
       const text: ByteString[] = [];
       writeDump(again, (chunk) => text.push(chunk));
     },
     passedHeader: (_, error) => Number(error.detail.line ?? 2) > 1,
   };
+}
+
+/** Gives every file with its content in the line the digest and the size that this content has. */
+function withDigests(dump: ByteString): ByteString {
+  const lines = dump.split('\n').map((line) => {
+    const fields = line.split(' ');
+    const [, size = '-', , , , , , , , text = '-', digest = '-'] = fields;
+    const content = text === '-' ? undefined : attempt(() => unescapeField(byteString(text)));
+    if (content === undefined) return line;
+    if (size !== '-') fields[1] = String(content.length);
+    if (digest !== '-') fields[10] = hexOf(verityDigest(opensslHash, bytesOf(content)));
+    return fields.join(' ');
+  });
+  return byteString(lines.join('\n'));
 }
 
 function objectTarget(
@@ -331,7 +354,7 @@ function signatureTarget(
 ): Target<readonly [Uint8Array, Uint8Array, Uint8Array]> {
   return {
     name: 'signature',
-    cases: 2_000,
+    cases: 1_000,
     make(random) {
       const [key, signature, message] = random.pick(seeds);
       const kind = random.below(8);
@@ -366,6 +389,9 @@ function attempt<T>(action: () => T): T | undefined {
 /** A case as text that can be put into a bug report. */
 export function describeCase(input: unknown): string {
   if (typeof input === 'string') return JSON.stringify(input.slice(0, 4000));
-  if (input instanceof Uint8Array) return Buffer.from(input).toString('base64').slice(0, 4000);
-  return JSON.stringify((input as Uint8Array[]).map((part) => Buffer.from(part).toString('hex')));
+  const replace = (_: string, value: unknown): unknown => {
+    if (value instanceof Uint8Array) return Buffer.from(value).toString('base64');
+    return value instanceof Map ? [...value] : value;
+  };
+  return JSON.stringify(input, replace).slice(0, 8000);
 }
