@@ -12,11 +12,24 @@ export interface VerityDigest {
   readonly digest: Uint8Array;
 }
 
+/** What the kernel says of an open file; all three of one descriptor. */
+export interface VerityEvidence {
+  /** Magic number of the file system (`f_type` of fstatfs), as 32 bits without sign. */
+  readonly fileSystem: number;
+  /** Whether statx reports STATX_ATTR_VERITY: every read is checked. */
+  readonly enforced: boolean;
+  /** What FS_IOC_MEASURE_VERITY answers; undefined if verity is off or not to be had here. */
+  readonly digest: VerityDigest | undefined;
+}
+
+/** What lstat says is there; `other` for devices, pipes and sockets. */
+export type FileKind = 'file' | 'directory' | 'symlink' | 'other';
+
 export interface System {
   /**
    * The whole file, or undefined if there is none.
    *
-   * @param limit bytes; a larger file is refused with `malformed`
+   * @param limit bytes; a larger file is refused with `malformed`, and so is one that is no regular file
    * @throws SealtreeError `io` for anything else the operating system says
    */
   readFile(path: ByteString, limit: number): Uint8Array | undefined;
@@ -24,6 +37,14 @@ export interface System {
   readLink(path: ByteString): ByteString | undefined;
   /** Names in a directory, sorted by bytes; undefined if there is none. */
   readDirectory(path: ByteString): ByteString[] | undefined;
-  /** What the kernel enforces on this file (FS_IOC_MEASURE_VERITY); undefined if verity is off or not to be had here. */
-  measureVerity(path: ByteString): VerityDigest | undefined;
+  /** What stands at a path, symlinks not followed in its last part; undefined if nothing does. */
+  kindOf(path: ByteString): FileKind | undefined;
+  /**
+   * Opens a file for reading and asks for its fs-verity; undefined if there is none.
+   *
+   * @throws SealtreeError `io`
+   */
+  examineVerity(path: ByteString): VerityEvidence | undefined;
+  /** Magic number of the file system that a directory is on; undefined if there is none. */
+  fileSystemOf(path: ByteString): number | undefined;
 }

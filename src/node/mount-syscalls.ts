@@ -10,11 +10,12 @@ import { closeSync, constants, openSync, readSync } from 'node:fs';
 import { type ByteString, byteString } from '../core/bytes/byte-string.ts';
 import { type ErrorName, systemCallError } from '../core/errno.ts';
 import type { MountCalls } from '../core/mount/calls.ts';
+import { trustedDigest } from '../core/verify/verity-evidence.ts';
 import { bytesAt, checked, cPath, foreign } from './foreign.ts';
 import { fsPath } from './fs-path.ts';
 import { errnoNameOf, isErrno } from './io-error.ts';
-import { AT_FDCWD, measureVerity } from './syscalls.ts';
-import { answersForVerity } from './system.ts';
+import { AT_FDCWD } from './syscalls.ts';
+import { examineDescriptor } from './system.ts';
 
 const NUMBER = { openTree: 428, moveMount: 429, fsopen: 430, fsconfig: 431, fsmount: 432, mountSetattr: 442 };
 
@@ -158,7 +159,7 @@ export const nodeMountCalls: MountCalls = {
     const data = Buffer.alloc(length);
     return data.subarray(0, readSync(fd, data, 0, length, 0));
   },
-  measureVerity: (fd) => (answersForVerity(fd) ? measureVerity(fd) : undefined),
+  measureVerity: (fd) => trustedDigest(examineDescriptor(fd)),
   mount,
   umount,
   openFileSystem,

@@ -245,6 +245,15 @@ export function queryVerity(fd: number): VerityDigest {
   return { algorithm, digest: new Uint8Array(result.subarray(4, 4 + DIGEST_SIZE[algorithm])) };
 }
 
+const STATX_ATTR_VERITY = 0x100000;
+
+/** Whether the kernel checks what is read from an open file (STATX_ATTR_VERITY). */
+export function hasVerity(fd: number): boolean {
+  const flags = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH;
+  checked('statx', call.statx(fd, cPath(byteString('')), flags, STATX_BASIC_STATS, statusBuffer));
+  return (statusView.getUint32(8, true) & STATX_ATTR_VERITY) !== 0;
+}
+
 /**
  * Makes the kernel guard a file from now on. The file must be open for reading, and by nobody for writing.
  *

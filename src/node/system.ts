@@ -1,17 +1,11 @@
 /** The System port of the core on Node. @module */
-import { closeSync, constants, openSync, readdirSync, readlinkSync, statfsSync } from 'node:fs';
-import { type ByteString, byteString, displayByteString } from '../core/bytes/byte-string.ts';
-import type { System } from '../core/system.ts';
+import { closeSync, constants, lstatSync, openSync, readdirSync, readlinkSync, statfsSync } from 'node:fs';
+import { byteString, displayByteString } from '../core/bytes/byte-string.ts';
+import type { FileKind, System, VerityEvidence } from '../core/system.ts';
 import { fsPath } from './fs-path.ts';
 import { ioError, isErrno } from './io-error.ts';
 import { readFileLimited } from './read-file.ts';
-import { measureVerity } from './syscalls.ts';
-
-/**
- * File systems whose FS_IOC_MEASURE_VERITY the kernel itself answers: ext4, btrfs, f2fs. FUSE hands the question
- * to its server, which may answer what it likes.
- */
-const VERITY_FILE_SYSTEMS: readonly number[] = [0xef53, 0x9123683e, 0xf2f52010];
+import { hasVerity, measureVerity } from './syscalls.ts';
 
 export const nodeSystem: System = {
   readFile: (path, limit) => readFileLimited(path, displayByteString(path), limit),
@@ -35,22 +29,49 @@ export const nodeSystem: System = {
     }
   },
 
-  measureVerity(path: ByteString) {
+  kindOf(path): FileKind | undefined {
+    try {
+      const status = lstatSync(fsPath(path), { throwIfNoEntry: false });
+      if (status === undefined) return undefined;
+      if (status.isFile()) return 'file';
+      if (status.isDirectory()) return 'directory';
+      return status.isSymbolicLink() ? 'symlink' : 'other';
+    } catch (error) {
+      if (isErrno(error, 'ENOTDIR')) return undefined;
+      throw ioError(`lstat(${displayByteString(path)})`, error);
+    }
+  },
+
+  examineVerity(path) {
     let fd: number;
     try {
       fd = openSync(fsPath(path), constants.O_RDONLY | constants.O_NONBLOCK);
     } catch (error) {
+      if (isErrno(error, 'ENOENT')) return undefined;
       throw ioError(`opening ${displayByteString(path)}`, error);
     }
     try {
-      return answersForVerity(fd) ? measureVerity(fd) : undefined;
+      return examineDescriptor(fd);
     } finally {
       closeSync(fd);
     }
   },
+
+  fileSystemOf(path) {
+    try {
+      return statfsSync(fsPath(path)).type >>> 0;
+    } catch (error) {
+      if (isErrno(error, 'ENOENT', 'ENOTDIR')) return undefined;
+      throw ioError(`statfs(${displayByteString(path)})`, error);
+    }
+  },
 };
 
-/** Whether the kernel, and nobody else, says what the fs-verity digest of an open file is. */
-export function answersForVerity(fd: number): boolean {
-  return VERITY_FILE_SYSTEMS.includes(statfsSync(`/proc/self/fd/${fd}`).type);
+/** What the kernel says of an open file. */
+export function examineDescriptor(fd: number): VerityEvidence {
+  return {
+    fileSystem: statfsSync(`/proc/self/fd/${fd}`).type >>> 0,
+    enforced: hasVerity(fd),
+    digest: measureVerity(fd),
+  };
 }

@@ -11,6 +11,7 @@ import type { Commit } from '../core/ostree/commit.ts';
 import { composefsTree } from '../core/ostree/composefs-tree.ts';
 import type { System } from '../core/system.ts';
 import type { Check } from '../core/verify/report.ts';
+import { trustedDigest } from '../core/verify/verity-evidence.ts';
 import { verityDigest } from '../core/verity/digest.ts';
 import { opensslHash } from '../node/hash.ts';
 import { readFileLimited } from '../node/read-file.ts';
@@ -36,15 +37,17 @@ export function checkDigest(image: Uint8Array, expected: string, whose: string):
 /** What counts at boot is what the kernel measures, which cannot be had everywhere. */
 export function checkKernel(path: ByteString, expected: string, system: System): Check {
   const name = 'image in the kernel';
-  const measured = system.measureVerity(path);
+  const evidence = system.examineVerity(path);
+  const measured = evidence === undefined ? undefined : trustedDigest(evidence);
   if (measured === undefined) {
     const message = 'fs-verity is not on for the image here; where it is mounted by its digest it has to be';
     return { name, status: 'skipped', message };
   }
-  const found = hexOf(measured.digest);
-  if (measured.algorithm === 'sha256' && found === expected)
+  const { algorithm, digest } = measured;
+  const found = hexOf(digest);
+  if (algorithm === 'sha256' && found === expected)
     return { name, status: 'passed', message: 'the kernel measures the same digest' };
-  const message = `the kernel measures ${measured.algorithm} ${found}, expected ${expected}`;
+  const message = `the kernel measures ${algorithm} ${found}, expected ${expected}`;
   return { name, status: 'failed', message, expected, found };
 }
 

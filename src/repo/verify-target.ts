@@ -100,6 +100,8 @@ export async function verifyDeployment(
       digest: policy.config.composefs.signed ? decision.digest : undefined,
       hotfix: system.readDirectory(byteString(`${path}/.usr-ovl-work`)) !== undefined,
       legacyReadonly: legacyReadonly(repo),
+      sysrootWritable: true,
+      sealedFile: false,
     });
   }
   return {

@@ -29,6 +29,51 @@ export function ostreeTarget(cmdline: ByteString): ByteString | undefined {
   return kernelArgument(cmdline, 'ostree');
 }
 
+/** What stands there, whatever separates it: the kernel ends an argument at any white space. */
+export function argumentsOf(cmdline: ByteString): ByteString[] {
+  return cmdline
+    .split(/[\t\n\v\f\r \xa0]+/)
+    .filter((word) => word !== '')
+    .map((word) => byteString(word));
+}
+
+/**
+ * The first argument that a list does not allow, undefined if it allows all. An entry allows the word that it is,
+ * and with a `*` at its end every word that begins so (`root=*`). Nothing allows a word with a quotation mark,
+ * control character or byte beyond ASCII in it: kernel and systemd would not agree where it ends.
+ */
+export function firstForbidden(
+  words: readonly ByteString[],
+  allowed: readonly ByteString[],
+): ByteString | undefined {
+  return words.find((word) => {
+    if (!/^[!#-~]+$/.test(word)) return true;
+    return !allowed.some((entry) =>
+      entry.endsWith('*') ? word.startsWith(entry.slice(0, -1)) : word === entry,
+    );
+  });
+}
+
+/**
+ * The first argument that is known to lead around a verified root: another init or target, a shell, units masked
+ * or mounts added, another policy for security modules.
+ */
+export function firstWeakening(words: readonly ByteString[]): ByteString | undefined {
+  // Quotation marks are taken away, and _ is the same as -, before systemd and the kernel compare names.
+  return words.find((word) => WEAKENING.test(word.replace(/["']/g, '').replace(/_/g, '-')));
+}
+
+const WEAKENING = new RegExp(
+  `^(?:${[
+    '(?:rd)?init=|single$|emergency$|rescue$|[sS1]$|-b$|break(?:=|$)',
+    'rd[.](?:break|emergency|cmdline|fstab|shell(?!=0))|debug-shell',
+    '(?:rd[.])?systemd[.](?:mask|wants|unit|run|debug-shell|default-debug|break|setenv|set-credential|import-credentials)',
+    'systemd[.](?:volatile|mount-extra|swap-extra|verity|sysext|confext)|fstab=|mount[.]usr|usrhash=|roothash=',
+    'enforcing=0|selinux=0|apparmor=0|security=|lsm=|lockdown=none|module[.]sig-enforce=0',
+    'overlay[.]|erofs[.]',
+  ].join('|')})`,
+);
+
 function wordsOf(cmdline: ByteString): string[] {
   return cmdline.split(' ');
 }

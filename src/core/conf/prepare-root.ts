@@ -18,7 +18,13 @@ import {
 import { malformed, prefixed, SealtreeError } from '../errors.ts';
 import type { System } from '../system.ts';
 import { kernelArgument } from './cmdline.ts';
+import { type Demands, readDemands } from './demands.ts';
 import { type Keyfile, parseKeyfile, parseTristate, type Tristate } from './keyfile.ts';
+
+/** What / is made of and what is checked of it, from the weakest to the strictest. */
+export const MODES = ['no', 'maybe', 'yes', 'verity', 'signed'] as const;
+
+export type Mode = (typeof MODES)[number];
 
 export interface PrepareRoot {
   readonly composefs: {
@@ -40,6 +46,7 @@ export interface PrepareRoot {
   readonly etcTransient: boolean;
   /** undefined: true with composefs, otherwise what the repository's `sysroot.readonly` says. */
   readonly sysrootReadonly: boolean | undefined;
+  readonly demands: Demands;
   /** `group.key` of what stands in the file and means nothing: a slip of the pen, most likely. */
   readonly unknown: readonly string[];
 }
@@ -47,37 +54,59 @@ export interface PrepareRoot {
 /** Where the initramfs looks for its public keys if the configuration does not say. */
 export const BINDING_KEY_PATH = byteString('/etc/ostree/initramfs-root-binding.key');
 
-const COMPOSEFS_ARGUMENT = 'ostree.prepare-root.composefs';
-const PLACES = ['/usr/lib/ostree/prepare-root.conf', '/etc/ostree/prepare-root.conf'] as const;
+export const COMPOSEFS_ARGUMENT = 'ostree.prepare-root.composefs';
+const PLACES = [
+  byteString('/usr/lib/ostree/prepare-root.conf'),
+  byteString('/etc/ostree/prepare-root.conf'),
+] as const;
 const FILE_LIMIT = 1024 * 1024;
 
 const KNOWN: Readonly<Record<string, readonly string[]>> = {
-  composefs: ['enabled', 'keypath', 'keyfile'],
+  composefs: ['enabled', 'keypath', 'keyfile', 'minimum-timestamp', 'require-metadata'],
   root: ['transient', 'transient-ro'],
   etc: ['transient'],
   sysroot: ['readonly'],
 };
 
+/** A configuration and the file that it comes from. */
+export interface LoadedConfig {
+  /** undefined if there is no file: everything has its default. */
+  readonly path: ByteString | undefined;
+  readonly config: PrepareRoot;
+  /** The file in /usr/lib that the one in /etc replaced as a whole, and its mode. */
+  readonly replaced:
+    | { readonly path: ByteString; readonly mode: Mode; readonly etcTransient: boolean }
+    | undefined;
+}
+
 /**
  * Reads the configuration of the file system tree at `root` (`''` for the running one).
  *
- * @returns the path of the file that counts, undefined if there is none, and what holds
  * @throws SealtreeError `malformed` in ostree's words
  */
-export function loadPrepareRoot(
-  system: System,
-  root: ByteString,
-): { path: ByteString | undefined; config: PrepareRoot } {
-  let path: ByteString | undefined;
-  let text = byteString('');
+export function loadPrepareRoot(system: System, root: ByteString): LoadedConfig {
+  const found: { path: ByteString; file: Keyfile }[] = [];
   for (const place of PLACES) {
-    const candidate = byteString(root + place);
-    const data = system.readFile(candidate, FILE_LIMIT);
-    if (data === undefined) continue;
-    path = candidate;
-    text = byteStringFrom(data);
+    const path = byteString(root + place);
+    const data = system.readFile(path, FILE_LIMIT);
+    if (data !== undefined) found.push({ path, file: parseFile(byteStringFrom(data), path) });
   }
-  return { path, config: parsePrepareRoot(text, path ?? byteString('prepare-root.conf')) };
+  const last = found.at(-1);
+  if (last === undefined)
+    return { path: undefined, config: parsePrepareRoot(byteString(''), PLACES[0]), replaced: undefined };
+  const first = found.length > 1 ? found[0] : undefined;
+  return {
+    path: last.path,
+    config: interpretOrSay(last.file),
+    replaced:
+      first === undefined
+        ? undefined
+        : {
+            path: first.path,
+            mode: modeIn(first.file),
+            etcTransient: isTrue(first.file, 'etc', 'transient'),
+          },
+  };
 }
 
 /**
@@ -87,19 +116,19 @@ export function loadPrepareRoot(
  * @throws SealtreeError `malformed` in ostree's words
  */
 export function parsePrepareRoot(text: ByteString, path: ByteString): PrepareRoot {
-  const what = displayByteString(path);
-  if (!isUtf8(text)) throw malformed(`Failed to parse config: ${what}: Invalid UTF-8`);
-  let file: Keyfile;
-  try {
-    file = parseKeyfile(text, what);
-  } catch (error) {
-    throw prefixed('Failed to parse config', error);
-  }
-  try {
-    return interpret(file);
-  } catch (error) {
-    throw prefixed('Parsing rootfs config', error);
-  }
+  return interpretOrSay(parseFile(text, path));
+}
+
+/** The mode of a configuration, after kernel arguments if they were applied. */
+export function modeOf({ composefs }: Pick<PrepareRoot, 'composefs'>): Mode {
+  const { enabled, signed, verity } = composefs;
+  if (enabled !== 'yes') return enabled;
+  return signed ? 'signed' : verity ? 'verity' : 'yes';
+}
+
+/** Negative if `a` is weaker than `b`, 0 if they are the same. */
+export function compareModes(a: Mode, b: Mode): number {
+  return MODES.indexOf(a) - MODES.indexOf(b);
 }
 
 /**
@@ -129,6 +158,35 @@ export function withKernelArguments(config: PrepareRoot, cmdline: ByteString): P
   return { ...config, composefs: { ...config.composefs, enabled } };
 }
 
+function parseFile(text: ByteString, path: ByteString): Keyfile {
+  const what = displayByteString(path);
+  if (!isUtf8(text)) throw malformed(`Failed to parse config: ${what}: Invalid UTF-8`);
+  try {
+    return parseKeyfile(text, what);
+  } catch (error) {
+    throw prefixed('Failed to parse config', error);
+  }
+}
+
+function interpretOrSay(file: Keyfile): PrepareRoot {
+  try {
+    return interpret(file);
+  } catch (error) {
+    throw prefixed('Parsing rootfs config', error);
+  }
+}
+
+/** Of a file that does not count, so that an error in it is none. */
+function modeIn(file: Keyfile): Mode {
+  const value = file.value('composefs', 'enabled')?.trim() ?? 'no';
+  if (value === 'signed' || value === 'verity') return value;
+  return parseTristate(value) ?? 'no';
+}
+
+function isTrue(file: Keyfile, group: string, key: string): boolean {
+  return ['true', '1'].includes(file.value(group, key)?.trim() ?? '');
+}
+
 function interpret(file: Keyfile): PrepareRoot {
   const transient = file.boolean('root', 'transient') ?? false;
   const readonly = file.boolean('root', 'transient-ro') ?? false;
@@ -145,6 +203,7 @@ function interpret(file: Keyfile): PrepareRoot {
     root: { transient: transient || readonly, readonly },
     etcTransient: file.boolean('etc', 'transient') ?? false,
     sysrootReadonly: file.boolean('sysroot', 'readonly'),
+    demands: readDemands(file),
     unknown: file.groups.flatMap((group) =>
       file
         .keys(group)

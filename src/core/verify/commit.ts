@@ -35,6 +35,8 @@ export interface CommitDecision {
   readonly checks: readonly Check[];
   /** The commit itself, if it could be decoded. */
   readonly commit: Commit | undefined;
+  /** The one that signature and digest are of: the commit, or its signed base. */
+  readonly vouching: Commit | undefined;
   /** The composefs digest, if the commit has one; trusted only if no check failed. */
   readonly digest: string | undefined;
   readonly signer: PublicKey | undefined;
@@ -61,7 +63,13 @@ export function decideCommit(
   if (base !== undefined) checks.push(checkName(base, hash));
   const digest = checkDigest(vouching, policy);
   checks.push(digest.check);
-  return { checks, commit: main.commit, digest: digest.digest, signer: signature.signer };
+  return {
+    checks,
+    commit: main.commit,
+    vouching: vouching.commit,
+    digest: digest.digest,
+    signer: signature.signer,
+  };
 }
 
 interface Decoded {

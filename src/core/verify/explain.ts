@@ -71,7 +71,7 @@ export function verificationJson(verification: Verification): unknown {
   };
 }
 
-const MARKS = { passed: 'yes ', failed: 'NO  ', skipped: 'skip' } as const;
+const MARKS = { passed: 'yes ', failed: 'NO  ', skipped: 'skip', warning: 'warn' } as const;
 
 function describeCommit({ target }: Verification): string {
   const where = target.repo === undefined ? '' : ` in ${show(target.repo)}`;
@@ -132,6 +132,8 @@ function wordsFor(step: MountStep): string {
       return `remove directory ${show(step.path)}`;
     case 'link to device':
       return `link ${show(step.path)} to the device of ${show(step.of)}`;
+    case 'copy file':
+      return `copy ${show(step.from)} to ${show(step.to)} (mode ${octal(step.mode)})`;
     case 'write dictionary':
       return `write ${show(step.path)}: ${step.entries.map(describeEntry).join(', ')}`;
   }

@@ -7,6 +7,7 @@
  */
 import { type ByteString, byteString } from '../bytes/byte-string.ts';
 import type { PrepareRoot } from '../conf/prepare-root.ts';
+import { SEALED_PATH } from '../conf/sealed.ts';
 import { SealtreeError } from '../errors.ts';
 
 export interface MountPlan {
@@ -63,6 +64,8 @@ type Step =
   | { readonly step: 'remove directory'; readonly path: ByteString }
   /** `path` becomes a link to `/dev/block/MAJOR:MINOR` of the disk that `of` is on; failing is no error. */
   | { readonly step: 'link to device'; readonly path: ByteString; readonly of: ByteString }
+  /** The whole content of a small file; what is there is replaced. */
+  | { readonly step: 'copy file'; readonly from: ByteString; readonly to: ByteString; readonly mode: number }
   /** A GVariant `a{sv}`, entries in this order. */
   | {
       readonly step: 'write dictionary';
@@ -116,7 +119,7 @@ export function planImage(places: ImagePlaces): MountPlan {
 }
 
 /** What a plan for a whole boot is made of, besides the decision. */
-export interface BootFacts {
+export interface BootPlanFacts {
   readonly config: PrepareRoot;
   /** Where the disk is mounted in the initramfs: `/sysroot`. */
   readonly sysroot: ByteString;
@@ -130,10 +133,17 @@ export interface BootFacts {
   readonly hotfix: boolean;
   /** `sysroot.readonly` in the repository's config, which counts only without composefs. */
   readonly legacyReadonly: boolean;
+  /** Whether the disk is mounted writable, which a hotfix follows. */
+  readonly sysrootWritable: boolean;
+  /** Whether the initramfs is sealed: its sealed file is kept for a soft reboot. */
+  readonly sealedFile: boolean;
 }
 
 const TEMPORARY_ROOT = '/sysroot.tmp';
 const PRIVATE = '/run/ostree/.private';
+/** Where the sealed file of a sealed boot is kept: a soft reboot is held against it. */
+export const KEPT_SEALED_PATH = byteString('/run/ostree/sealed.conf');
+
 const TRANSIENT_ETC = '/run/ostree/transient-etc.XXXXXX';
 
 /**
@@ -142,7 +152,7 @@ const TRANSIENT_ETC = '/run/ostree/transient-etc.XXXXXX';
  * @throws SealtreeError `missing` if the configuration asks for an image and there is none, or for a transient
  *   root without one
  */
-export function planBoot(facts: BootFacts): MountPlan {
+export function planBoot(facts: BootPlanFacts): MountPlan {
   const { config, sysroot, hotfix } = facts;
   const { enabled, verity, signed } = config.composefs;
   if (enabled === 'yes' && !facts.hasImage)
@@ -161,6 +171,7 @@ export function planBoot(facts: BootFacts): MountPlan {
   const steps: MountStep[] = [
     directory('/run/ostree', 0o755, false),
     directory(PRIVATE, 0, false),
+    ...(facts.sealedFile ? [keepSealedFile()] : []),
     { step: 'set propagation', path: path('/'), propagation: 'private', recursive: true },
     directory(TEMPORARY_ROOT, 0o755, true),
     { step: 'change directory', path: deployment },
@@ -177,7 +188,7 @@ export function planBoot(facts: BootFacts): MountPlan {
   }
   booted.push({ key: 'sysroot-ro', type: 'b', value: sysrootReadonly });
   if (sysrootReadonly || composefs) steps.push(...etcSteps(config, booted));
-  steps.push(...usrSteps(hotfix && !(composefs && signed), composefs));
+  steps.push(...usrSteps(hotfix && !(composefs && signed), composefs, facts.sysrootWritable));
   steps.push(...sysrootSteps(facts, sysrootReadonly));
   steps.push({ step: 'write dictionary', path: path('/run/ostree-booted'), entries: booted });
   steps.push({ step: 'move mount', from: path(TEMPORARY_ROOT), to: sysroot });
@@ -187,7 +198,7 @@ export function planBoot(facts: BootFacts): MountPlan {
   return { steps };
 }
 
-function composefsSteps({ config, sysroot, digest }: BootFacts, deployment: ByteString): MountStep[] {
+function composefsSteps({ config, sysroot, digest }: BootPlanFacts, deployment: ByteString): MountStep[] {
   const { transient, readonly } = config.root;
   const lower = path(PRIVATE, '/cfsroot-lower');
   const upper = transient ? path(PRIVATE, '/root/upper') : undefined;
@@ -226,13 +237,13 @@ function etcSteps(config: PrepareRoot, booted: BootedEntry[]): MountStep[] {
     { step: 'create temporary directory', path: path(TRANSIENT_ETC), mode: 0o700 },
     directory(upper, 0o755, false),
     directory(work, 0o755, false),
-    plainOverlay(path(TEMPORARY_ROOT, '/usr/etc'), upper, work, at),
+    plainOverlay(path(TEMPORARY_ROOT, '/usr/etc'), upper, work, at, false),
   ];
 }
 
-function usrSteps(hotfix: boolean, composefs: boolean): MountStep[] {
+function usrSteps(hotfix: boolean, composefs: boolean, writable: boolean): MountStep[] {
   const at = path(TEMPORARY_ROOT, '/usr');
-  if (hotfix) return [plainOverlay(at, path('.usr-ovl-upper'), path('.usr-ovl-work'), at)];
+  if (hotfix) return [plainOverlay(at, path('.usr-ovl-upper'), path('.usr-ovl-work'), at, !writable)];
   if (composefs) return [];
   return [
     { step: 'bind', from: at, at },
@@ -240,7 +251,7 @@ function usrSteps(hotfix: boolean, composefs: boolean): MountStep[] {
   ];
 }
 
-function sysrootSteps({ sysroot, deployment }: BootFacts, sysrootReadonly: boolean): MountStep[] {
+function sysrootSteps({ sysroot, deployment }: BootPlanFacts, sysrootReadonly: boolean): MountStep[] {
   const at = path(TEMPORARY_ROOT, '/sysroot');
   const variable = path('../../var');
   const target = path(TEMPORARY_ROOT, '/var');
@@ -261,7 +272,17 @@ function sysrootSteps({ sysroot, deployment }: BootFacts, sysrootReadonly: boole
   ];
 }
 
-function plainOverlay(lower: ByteString, upper: ByteString, work: ByteString, at: ByteString): MountStep {
+function keepSealedFile(): MountStep {
+  return { step: 'copy file', from: SEALED_PATH, to: KEPT_SEALED_PATH, mode: 0o644 };
+}
+
+function plainOverlay(
+  lower: ByteString,
+  upper: ByteString,
+  work: ByteString,
+  at: ByteString,
+  readonly: boolean,
+): MountStep {
   return {
     step: 'mount overlay',
     source: byteString('overlay'),
@@ -271,7 +292,7 @@ function plainOverlay(lower: ByteString, upper: ByteString, work: ByteString, at
     work,
     composefs: false,
     verity: false,
-    readonly: false,
+    readonly,
     at,
   };
 }

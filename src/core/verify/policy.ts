@@ -3,6 +3,7 @@
  * @module
  */
 import { type ByteString, byteString, displayByteString } from '../bytes/byte-string.ts';
+import { NO_DEMANDS } from '../conf/demands.ts';
 import { BINDING_KEY_PATH, type PrepareRoot } from '../conf/prepare-root.ts';
 import { SealtreeError } from '../errors.ts';
 import { loadKeysFile } from '../sign/key-sources.ts';
@@ -24,6 +25,7 @@ export const STRICT_CONFIG: PrepareRoot = {
   root: { transient: false, readonly: false },
   etcTransient: false,
   sysrootReadonly: undefined,
+  demands: NO_DEMANDS,
   unknown: [],
 };
 

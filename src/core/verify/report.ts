@@ -7,9 +7,21 @@ import type { ByteString } from '../bytes/byte-string.ts';
 import type { MountPlan } from './plan.ts';
 
 export type CheckName =
+  | 'sealed file'
+  | 'configuration'
+  | 'kernel arguments'
+  | 'mode'
+  | 'keys'
+  | 'deployment'
   | 'signature'
   | 'commit name'
   | 'composefs digest'
+  | 'minimum timestamp'
+  | 'required metadata'
+  | 'image'
+  | 'kernel'
+  | 'etc'
+  | 'mounted'
   | 'image digest'
   | 'image in the kernel'
   | 'objects'
@@ -18,8 +30,9 @@ export type CheckName =
 
 export interface Check {
   readonly name: CheckName;
-  /** `skipped`: the policy does not ask for it, or it cannot be made here; `message` says which. */
-  readonly status: 'passed' | 'failed' | 'skipped';
+  /** `skipped`: the policy does not ask for it, or it cannot be made here; `message` says which. `warning`: a rule
+   * that does not hold here is broken. */
+  readonly status: 'passed' | 'failed' | 'skipped' | 'warning';
   /** What was found; of a failure what is wrong. */
   readonly message: string;
   readonly expected?: string;

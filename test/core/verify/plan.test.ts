@@ -4,11 +4,11 @@ import { parsePrepareRoot } from '../../../src/core/conf/prepare-root.ts';
 import { encodeVariant } from '../../../src/core/gvariant/encode.ts';
 import type { Value } from '../../../src/core/gvariant/value.ts';
 import { explainPlan } from '../../../src/core/verify/explain.ts';
-import { type BootFacts, type MountPlan, planBoot, planImage } from '../../../src/core/verify/plan.ts';
+import { type BootPlanFacts, type MountPlan, planBoot, planImage } from '../../../src/core/verify/plan.ts';
 
 const DEPLOYMENT = '/ostree/deploy/os/deploy/abc.0';
 
-function plan(conf: string, facts: Partial<BootFacts> = {}): MountPlan {
+function plan(conf: string, facts: Partial<BootPlanFacts> = {}): MountPlan {
   return planBoot({
     config: parsePrepareRoot(byteString(conf), byteString('prepare-root.conf')),
     sysroot: byteString('/sysroot'),
@@ -17,6 +17,8 @@ function plan(conf: string, facts: Partial<BootFacts> = {}): MountPlan {
     digest: undefined,
     hotfix: false,
     legacyReadonly: false,
+    sysrootWritable: true,
+    sealedFile: false,
     ...facts,
   });
 }
