@@ -1,9 +1,10 @@
-/** Stages of the test run: unit and cli, then the comparisons with the real tools, then the fuzz runs. @module */
+/** Stages of the test run: unit and cli, then the comparisons with the real tools, then the fuzz runs, then virtual machines. @module */
 import { availableParallelism } from 'node:os';
 import { defineConfig } from 'vitest/config';
 
 const build = './test/setup/build.ts';
 const peers = './test/setup/peers.ts';
+const boot = './test/setup/boot.ts';
 
 export default defineConfig({
   test: {
@@ -16,7 +17,7 @@ export default defineConfig({
         test: {
           name: 'unit',
           include: ['test/**/*.test.ts'],
-          exclude: ['test/cli/**', 'test/live/**', 'test/fuzz/**'],
+          exclude: ['test/cli/**', 'test/live/**', 'test/fuzz/**', 'test/boot/**'],
           globalSetup: [build],
           testTimeout: 60_000,
           hookTimeout: 60_000,
@@ -51,6 +52,16 @@ export default defineConfig({
           testTimeout: 600_000,
           hookTimeout: 600_000,
           sequence: { groupOrder: 2 },
+        },
+      },
+      {
+        test: {
+          name: 'boot',
+          include: ['test/boot/**/*.test.ts'],
+          globalSetup: [build, peers, boot],
+          testTimeout: 600_000,
+          hookTimeout: 1_200_000,
+          sequence: { groupOrder: 3 },
         },
       },
     ],

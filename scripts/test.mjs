@@ -1,4 +1,5 @@
-// The whole proof, in stages: what npm test, and so .ci/run, runs. `--quick` leaves out the live and fuzz stages.
+// The whole proof, in stages: what npm test, and so .ci/run, runs. `--quick` leaves out the live, fuzz and boot
+// stages; `--boot` runs only what boots virtual machines.
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -9,33 +10,40 @@ import { ensureInstalled } from './install.mjs';
 const root = fileURLToPath(new URL('..', import.meta.url));
 const scratch = mkdtempSync(join(tmpdir(), 'sealtree-test-'));
 const counts = join(scratch, 'counts.json');
-const quick = process.argv.includes('--quick');
+const projects = process.argv.includes('--boot')
+  ? ['boot']
+  : process.argv.includes('--quick')
+    ? ['unit', 'cli']
+    : [];
+const whole = !process.argv.includes('--boot');
 const failures = [];
 const times = [];
 
 const tool = (name) => [process.execPath, join(root, 'node_modules', name)];
 
 stage('install', () => ensureInstalled(root) ?? true);
-stage('format and lint', [...tool('@biomejs/biome/bin/biome'), 'check', '--error-on-warnings', '.']);
-stage('types', [...tool('typescript/bin/tsc'), '-p', 'tsconfig.json']);
-stage('types of the core', [...tool('typescript/bin/tsc'), '-p', 'src/core/tsconfig.json']);
-stage('unused code', [...tool('knip/bin/knip.js')]);
+if (whole) {
+  stage('format and lint', [...tool('@biomejs/biome/bin/biome'), 'check', '--error-on-warnings', '.']);
+  stage('types', [...tool('typescript/bin/tsc'), '-p', 'tsconfig.json']);
+  stage('types of the core', [...tool('typescript/bin/tsc'), '-p', 'src/core/tsconfig.json']);
+  stage('unused code', [...tool('knip/bin/knip.js')]);
+}
 stage('build', [process.execPath, 'scripts/build.mjs']);
-stage('generated documents', () => {
-  const before = documents();
-  const made = spawnSync(process.execPath, ['scripts/man.mjs'], { cwd: root, stdio: 'inherit' });
-  const after = documents();
-  const stale = [...new Set([...before.keys(), ...after.keys()])].filter(
-    (name) => before.get(name) !== after.get(name),
-  );
-  for (const name of stale) console.log(`${name} was not what npm run man makes; it is now: commit it`);
-  return made.status === 0 && stale.length === 0;
+if (whole) {
+  stage('generated documents', () => {
+    const before = documents();
+    const made = spawnSync(process.execPath, ['scripts/man.mjs'], { cwd: root, stdio: 'inherit' });
+    const after = documents();
+    const stale = [...new Set([...before.keys(), ...after.keys()])].filter(
+      (name) => before.get(name) !== after.get(name),
+    );
+    for (const name of stale) console.log(`${name} was not what npm run man makes; it is now: commit it`);
+    return made.status === 0 && stale.length === 0;
+  });
+}
+stage('tests', [...tool('vitest/vitest.mjs'), 'run', ...projects.flatMap((name) => ['--project', name])], {
+  SEALTREE_TEST_COUNTS: counts,
 });
-stage(
-  'tests',
-  [...tool('vitest/vitest.mjs'), 'run', ...(quick ? ['--project', 'unit', '--project', 'cli'] : [])],
-  { SEALTREE_TEST_COUNTS: counts },
-);
 
 console.log('');
 for (const [name, seconds] of times) console.log(`${seconds.toFixed(1).padStart(7)} s  ${name}`);

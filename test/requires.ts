@@ -1,12 +1,13 @@
 /**
  * What a test needs that not every machine has. Where it is missing the tests are skipped, and the reason is listed at
- * the end of the run. Where the project is proved (CI=true, as root) a real tool that is missing is a failure.
+ * the end of the run. Where the project is proved (CI=true, as root) a real tool or virtual machine that is missing is a failure.
  * @module
  */
 import { existsSync, mkdtempSync, readFileSync, rmdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import * as vitest from 'vitest';
+import { whyNoBoot } from './boot/root.ts';
 import { peersRoot, whyNoPeers } from './peers.ts';
 import { link, run } from './run.ts';
 
@@ -14,6 +15,8 @@ export interface Requirements {
   readonly root?: true;
   /** The real ostree, mkcomposefs, composefs-info and fsverity of `real()`. */
   readonly peers?: true;
+  /** Virtual machines with Debian's kernels: `runGuest`. */
+  readonly boot?: true;
   /** Namespaces in which these file systems can be mounted. */
   readonly mount?: 'overlay' | 'erofs' | 'tmpfs' | readonly ('overlay' | 'erofs' | 'tmpfs')[];
   /** A kernel whose ext4 can seal files; the test makes a file system of its own. */
@@ -28,6 +31,8 @@ declare module 'vitest' {
   interface TaskMeta {
     /** Why a test is skipped. */
     reason?: string;
+    /** A row of the table of what was booted. */
+    boot?: { readonly expected: string; readonly seen: string; readonly seconds: number };
   }
 }
 
@@ -48,7 +53,8 @@ export function requires(requirements: Requirements): {
       reason,
     };
   }
-  if (requirements.peers && isProving() && whyNoPeers() !== undefined) {
+  const cannot = (requirements.peers && whyNoPeers()) || (requirements.boot && whyNoBoot());
+  if (isProving() && cannot) {
     const fail = () => {
       throw new Error(reason);
     };
@@ -79,6 +85,7 @@ export function asOtherUser(command: readonly string[]): string[] {
 function whyNot({
   root,
   peers,
+  boot,
   mount,
   fsverity,
   otherUser,
@@ -86,6 +93,7 @@ function whyNot({
 }: Requirements): string | undefined {
   if (root && process.getuid?.() !== 0) return 'needs root';
   if (peers && peersRoot() === undefined) return `needs the real tools: ${whyNoPeers()}`;
+  if (boot && whyNoBoot() !== undefined) return `needs virtual machines: ${whyNoBoot()}`;
   for (const kind of mount === undefined ? [] : typeof mount === 'string' ? [mount] : mount) {
     if (!mounts.has(kind)) mounts.set(kind, whyNoMount(kind));
     const reason = mounts.get(kind);

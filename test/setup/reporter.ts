@@ -1,5 +1,5 @@
 /**
- * Ends the run with what was skipped and why, and with one plain line of numbers, or, for a caller who adds further
+ * Ends the run with the table of what was booted, what was skipped and why, and with one plain line of numbers, or, for a caller who adds further
  * stages, with these numbers in the file that SEALTREE_TEST_COUNTS names.
  * @module
  */
@@ -13,6 +13,7 @@ export default class implements Reporter {
     const counts = { passed: 0, failed: errors.length, skipped: 0 };
     const skipped = new Map<string, string[]>();
     const times = new Map<string, number>();
+    const booted: string[][] = [];
     for (const module of modules) {
       const { duration } = module.diagnostic();
       times.set(module.project.name, (times.get(module.project.name) ?? 0) + duration);
@@ -23,6 +24,9 @@ export default class implements Reporter {
         const { state } = test.result();
         if (state === 'pending') continue;
         counts[state]++;
+        const row = test.meta().boot;
+        if (row !== undefined)
+          booted.push([test.fullName, row.expected, row.seen, `${row.seconds.toFixed(1)} s`]);
         if (state !== 'skipped') continue;
         const reason = reasonOf(test);
         const name = `${module.relativeModuleId}: ${test.parent.type === 'suite' ? test.parent.fullName : test.name}`;
@@ -30,6 +34,7 @@ export default class implements Reporter {
       }
     }
     const lines = [...times].map(([name, time]) => `${name}: ${(time / 1000).toFixed(1)} s of tests`);
+    if (booted.length > 0) lines.push(...table([['case', 'expected', 'seen', 'time'], ...booted]));
     for (const [reason, names] of skipped)
       lines.push(`skipped, ${reason}:`, ...names.map((name) => `  ${name}`));
     const file = process.env.SEALTREE_TEST_COUNTS;
@@ -37,6 +42,17 @@ export default class implements Reporter {
     else lines.push(`${counts.passed} passed, ${counts.failed} failed, ${counts.skipped} skipped`);
     process.stdout.write(`${lines.join('\n')}\n`);
   }
+}
+
+/** Lines with the columns below each other, each as wide as its longest text. */
+function table(rows: readonly (readonly string[])[]): string[] {
+  const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
+  return rows.map((row) =>
+    row
+      .map((text, column) => text.padEnd(widths[column] ?? 0))
+      .join('  ')
+      .trimEnd(),
+  );
 }
 
 function reasonOf(test: TestCase): string {

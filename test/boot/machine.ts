@@ -1,0 +1,120 @@
+/** One virtual machine: QEMU in software emulation, which every host has, with its consoles kept in files. @module */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { closeSync, existsSync, openSync, readSync } from 'node:fs';
+import { join } from 'node:path';
+import { bootCommand, bootRoot } from './root.ts';
+
+export interface Disk {
+  readonly path: string;
+  readonly readonly?: true;
+  readonly serial?: string;
+}
+
+export interface Machine {
+  readonly kernel: string;
+  readonly initrd: string;
+  readonly append: string;
+  readonly disks: readonly Disk[];
+  /** A folder for the files of this machine. */
+  readonly folder: string;
+  /** Milliseconds until it is stopped. */
+  readonly timeout: number;
+  readonly memory?: number;
+  /** Further arguments of QEMU. */
+  readonly qemu?: readonly string[];
+  /** Stops the machine as soon as the console shows this. */
+  readonly until?: RegExp;
+}
+
+export interface Stopped {
+  /** What the first serial port showed. */
+  readonly console: string;
+  /** What was written to the second. */
+  readonly report: string;
+  readonly timedOut: boolean;
+  readonly seconds: number;
+  /** What QEMU itself complained of. */
+  readonly complaint: string;
+}
+
+const running = new Set<ChildProcess>();
+process.once('exit', () => {
+  for (const child of running) child.kill('SIGKILL');
+});
+
+/** Runs the machine until it powers off, restarts or its time is over. */
+export async function runMachine(machine: Machine): Promise<Stopped> {
+  const root = bootRoot();
+  if (root === undefined) throw new Error('no virtual machines');
+  const consoleFile = join(machine.folder, 'console');
+  const reportFile = join(machine.folder, 'report');
+  const disks = machine.disks.flatMap(({ path, readonly, serial }, index) => [
+    '-drive',
+    `if=none,id=disk${index},format=raw,file=${path},read-only=${readonly ? 'on' : 'off'},cache=unsafe`,
+    '-device',
+    `virtio-blk-pci,drive=disk${index}${serial === undefined ? '' : `,serial=${serial}`}`,
+  ]);
+  const args = [
+    ...['-L', join(root, 'usr/share/seabios'), '-L', join(root, 'usr/share/qemu')],
+    ...['-machine', 'q35', '-accel', 'tcg', '-cpu', 'max', '-m', String(machine.memory ?? 2048)],
+    ...['-nodefaults', '-no-user-config', '-display', 'none', '-no-reboot'],
+    ...['-serial', `file:${consoleFile}`, '-serial', `file:${reportFile}`],
+    ...(machine.kernel === '' ? [] : ['-kernel', machine.kernel, '-initrd', machine.initrd]),
+    ...(machine.kernel === '' ? [] : ['-append', machine.append]),
+    ...disks,
+    ...(machine.qemu ?? []),
+  ];
+  const [program, ...words] = bootCommand('qemu-system-x86_64', args) as string[];
+  const start = performance.now();
+  const child = spawn(program as string, words, {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { PATH: process.env.PATH, QEMU_MODULE_DIR: join(root, 'usr/lib/x86_64-linux-gnu/qemu') },
+  });
+  running.add(child);
+  let complaint = '';
+  for (const stream of [child.stdout, child.stderr])
+    stream.setEncoding('utf8').on('data', (text: string) => {
+      complaint += text;
+    });
+  const shown = tail(consoleFile);
+  const watch = setInterval(() => {
+    if (machine.until?.test(shown())) child.kill('SIGKILL');
+  }, 250);
+  let timedOut = false;
+  const timer = setTimeout(() => {
+    timedOut = true;
+    child.kill('SIGKILL');
+  }, machine.timeout);
+  await new Promise<void>((resolve, reject) => {
+    child.on('error', reject);
+    child.on('close', () => resolve());
+  }).finally(() => {
+    clearTimeout(timer);
+    clearInterval(watch);
+    running.delete(child);
+  });
+  return {
+    console: shown(),
+    report: tail(reportFile)(),
+    timedOut,
+    seconds: (performance.now() - start) / 1000,
+    complaint,
+  };
+}
+
+/** @returns a function that reads what a growing file holds by now */
+function tail(path: string): () => string {
+  let text = '';
+  let at = 0;
+  const buffer = Buffer.alloc(65_536);
+  return () => {
+    if (!existsSync(path)) return text;
+    const fd = openSync(path, 'r');
+    for (let length = -1; length !== 0; at += length) {
+      length = readSync(fd, buffer, 0, buffer.length, at);
+      text += buffer.toString('latin1', 0, length);
+    }
+    closeSync(fd);
+    return text;
+  };
+}
