@@ -5,20 +5,23 @@
  */
 import { type ByteString, byteString, displayByteString } from '../core/bytes/byte-string.ts';
 import { isChecksum } from '../core/bytes/hex.ts';
+import type { PrepareRoot } from '../core/conf/prepare-root.ts';
 import { memorySource } from '../core/erofs/image-source.ts';
 import { readImage } from '../core/erofs/reader.ts';
 import { SealtreeError } from '../core/errors.ts';
 import type { Inode } from '../core/fs/file-tree.ts';
 import type { System } from '../core/system.ts';
+import { type BootFacts, decideBoot } from '../core/verify/boot.ts';
+import type { BootPolicy } from '../core/verify/boot-policy.ts';
 import { type CommitDecision, type CommitEvidence, decideCommit } from '../core/verify/commit.ts';
-import { type MountPlan, planBoot, planImage } from '../core/verify/plan.ts';
+import { planImage } from '../core/verify/plan.ts';
 import type { Policy } from '../core/verify/policy.ts';
 import { type Check, type Damage, isValid, type Verification } from '../core/verify/report.ts';
 import { opensslHash } from '../node/hash.ts';
 import { examineBacking } from './examine-backing.ts';
 import { type ExaminedTree, examineTree, faultKey } from './examine-tree.ts';
 import { checkDigest, checkKernel, checkRebuilt, readImageFile } from './image-checks.ts';
-import type { Repo } from './repo.ts';
+import { Repo } from './repo.ts';
 
 export interface VerifyOptions {
   readonly policy: Policy;
@@ -68,49 +71,74 @@ export async function verifyCommit(
             at: MOUNT_POINT,
             readonly: true,
           }),
+    boot: undefined,
   };
 }
 
+export interface BootOptions extends Omit<VerifyOptions, 'policy'> {
+  /** In place of the repository of the disk. */
+  readonly repo: Repo | undefined;
+}
+
 /**
- * Verifies a deployment: the commit that its directory is named after, and its image.
+ * Verifies the deployment that a boot would take: decides as the boot does, and examines what a boot leaves to the
+ * kernel. The plan is that of the machine that boots, with its disk at /sysroot.
  *
- * @param path absolute, `SYSROOT/ostree/deploy/OS/deploy/CHECKSUM.SERIAL`
- * @throws SealtreeError `malformed` if that is not what the path looks like
+ * @throws SealtreeError if objects are to be examined and it is not known of which commit
  */
-export async function verifyDeployment(
-  repo: Repo,
-  path: ByteString,
-  options: VerifyOptions,
+export async function verifyBoot(
+  facts: Pick<BootFacts, 'cmdline' | 'sysroot' | 'root' | 'deployment' | 'given'>,
+  options: BootOptions,
 ): Promise<Verification> {
-  const { policy, system } = options;
-  const checksum = deployedCommit(path);
-  const decision = decide(repo, checksum, policy);
-  const findings = startFindings(repo, checksum, decision);
-  const imagePath = byteString(`${path}/.ostree.cfs`);
-  const image = policy.config.composefs.enabled === 'no' ? undefined : readImageFile(imagePath);
-  findings.checks.push(...checkDeployedImage(image, imagePath, decision, options));
-  if (!options.bootOnly) await examineObjects(repo, decision, image, findings, options);
-  let plan: MountPlan | undefined;
-  if (isValid(findings)) {
-    plan = planBoot({
-      config: policy.config,
-      sysroot: byteString('/sysroot'),
-      deployment: byteString(/\/ostree\/deploy\/[^/]+\/deploy\/[^/]+$/.exec(path)?.[0] ?? path),
-      hasImage: image !== undefined,
-      digest: policy.config.composefs.signed ? decision.digest : undefined,
-      hotfix: system.readDirectory(byteString(`${path}/.usr-ovl-work`)) !== undefined,
-      legacyReadonly: legacyReadonly(repo),
-      sysrootWritable: true,
-      sealedFile: false,
-    });
+  const { system, bootOnly } = options;
+  const boot = decideBoot(system, opensslHash, {
+    ...facts,
+    initramfs: true,
+    sysrootWritable: true,
+    kernel: undefined,
+    repo: options.repo?.path,
+    bootedAt: byteString('/sysroot'),
+  });
+  const { target, policy } = boot;
+  const findings: Findings = { checks: [...boot.checks], damage: [], differences: [] };
+  const path = target === undefined ? facts.sysroot : byteString(target.sysroot + target.deployment);
+  let repo: Repo | undefined;
+  if (target !== undefined && policy !== undefined && isChecksum(target.commit)) {
+    repo = options.repo ?? Repo.open(byteString(`${target.sysroot}/ostree/repo`));
+    await examineDeployment(repo, path, target.commit, policy, findings, options);
+  } else if (!bootOnly && boot.refusal === undefined) {
+    throw new SealtreeError(
+      'malformed',
+      `${displayByteString(path)}: not a deployment, which is named after its commit: CHECKSUM.SERIAL`,
+    );
   }
   return {
-    target: { kind: 'deployment', name: path, repo: repo.path, commit: checksum },
+    target: { kind: 'deployment', name: path, repo: repo?.path, commit: target?.commit },
     ...findings,
-    protectedBy: protector(decision.signer),
+    protectedBy: protector(boot.signer),
     notMountable: undefined,
-    plan,
+    plan: isValid(findings) ? boot.plan : undefined,
+    boot,
   };
+}
+
+async function examineDeployment(
+  repo: Repo,
+  path: ByteString,
+  checksum: string,
+  policy: BootPolicy,
+  findings: Findings,
+  options: BootOptions,
+): Promise<void> {
+  const imagePath = byteString(`${path}/.ostree.cfs`);
+  const image = policy.config.composefs.enabled === 'no' ? undefined : readImageFile(imagePath);
+  const evidence = readEvidence(repo, checksum);
+  if (evidence === undefined) return;
+  const decision = decideCommit(evidence, (base) => readEvidence(repo, base), policy, opensslHash);
+  noteDamage(repo, checksum, decision, findings);
+  if (image !== undefined && policy.signed && decision.digest !== undefined)
+    findings.checks.push(checkDigest(image, decision.digest, 'the commit names'));
+  if (!options.bootOnly) await examineObjects(repo, decision, image, findings, { ...options, policy });
 }
 
 /**
@@ -157,6 +185,7 @@ export async function verifyImage(
             at: MOUNT_POINT,
             readonly: true,
           }),
+    boot: undefined,
   };
 }
 
@@ -165,15 +194,6 @@ function withParents(repo: Repo): Repo[] {
   const all: Repo[] = [];
   for (let next: Repo | undefined = repo; next !== undefined; next = next.parent) all.push(next);
   return all;
-}
-
-/** As ostree-prepare-root reads it: what is no boolean counts as false. */
-function legacyReadonly({ config }: Repo): boolean {
-  try {
-    return config.boolean('sysroot', 'readonly') ?? false;
-  } catch {
-    return false;
-  }
 }
 
 interface Findings {
@@ -197,20 +217,27 @@ function readEvidence(repo: Repo, checksum: string): CommitEvidence | undefined 
 }
 
 function startFindings(repo: Repo, checksum: string, decision: CommitDecision): Findings {
-  const named = decision.checks.find(({ name }) => name === 'commit name');
-  const damage: Damage[] =
-    named?.status === 'failed'
-      ? [
-          {
-            object: repo.objectPath('commit', checksum),
-            fault: named.message,
-            ...(named.expected === undefined ? {} : { expected: named.expected }),
-            ...(named.found === undefined ? {} : { found: named.found }),
-            paths: [byteString('/')],
-          },
-        ]
-      : [];
-  return { checks: [...decision.checks], damage, differences: [] };
+  const findings: Findings = { checks: [...decision.checks], damage: [], differences: [] };
+  noteDamage(repo, checksum, decision, findings);
+  return findings;
+}
+
+/** A commit that is not what its name says. */
+function noteDamage(
+  repo: Repo,
+  checksum: string,
+  { checks }: CommitDecision,
+  { damage }: Pick<Findings, 'damage'>,
+): void {
+  const named = checks.find(({ name }) => name === 'commit name');
+  if (named?.status !== 'failed') return;
+  damage.push({
+    object: repo.objectPath('commit', checksum),
+    fault: named.message,
+    ...(named.expected === undefined ? {} : { expected: named.expected }),
+    ...(named.found === undefined ? {} : { found: named.found }),
+    paths: [byteString('/')],
+  });
 }
 
 /** Everything that a boot leaves to the kernel, or to luck. */
@@ -219,7 +246,12 @@ async function examineObjects(
   { commit, digest, checks }: CommitDecision,
   image: Uint8Array | undefined,
   findings: Findings,
-  { policy, onProgress }: VerifyOptions,
+  {
+    policy,
+    onProgress,
+  }: Omit<VerifyOptions, 'policy'> & {
+    readonly policy: { readonly signed: boolean; readonly config: PrepareRoot };
+  },
 ): Promise<void> {
   const vouched = checks.some(
     ({ name, status }) => status === 'passed' && (name === 'signature' || name === 'commit name'),
@@ -272,27 +304,6 @@ function objectsCheck({ faults, counts }: ExaminedTree): Check {
   return { name, status: 'failed', message: `${faults.length} of ${total} are missing or damaged` };
 }
 
-function checkDeployedImage(
-  image: Uint8Array | undefined,
-  path: ByteString,
-  { digest }: CommitDecision,
-  { policy, system }: VerifyOptions,
-): Check[] {
-  const name = 'image digest';
-  const { enabled } = policy.config.composefs;
-  if (enabled === 'no')
-    return [
-      { name, status: 'skipped', message: 'composefs is off: the directory itself is booted, unverified' },
-    ];
-  if (image === undefined) {
-    const message = `${displayByteString(path)}: No such file or directory`;
-    return [{ name, status: enabled === 'maybe' ? 'skipped' : 'failed', message }];
-  }
-  if (!policy.signed) return [{ name, status: 'skipped', message: 'any image will do' }];
-  if (digest === undefined) return [{ name, status: 'failed', message: 'the commit names none' }];
-  return [checkDigest(image, digest, 'the commit names'), checkKernel(path, digest, system)];
-}
-
 async function examineBackingFiles(
   image: Uint8Array,
   directories: readonly ByteString[],
@@ -311,17 +322,6 @@ async function examineBackingFiles(
       ? `all ${count} have the digests that the image names`
       : `${damage.length} of ${count} are missing or damaged`;
   return { check: { name, status: damage.length === 0 ? 'passed' : 'failed', message }, damage };
-}
-
-function deployedCommit(path: ByteString): string {
-  const checksum = path.slice(path.lastIndexOf('/') + 1).split('.')[0] as string;
-  if (!isChecksum(checksum)) {
-    throw new SealtreeError(
-      'malformed',
-      `${displayByteString(path)}: not a deployment, which is named after its commit: CHECKSUM.SERIAL`,
-    );
-  }
-  return checksum;
 }
 
 function protector(signer: CommitDecision['signer']): string | undefined {

@@ -16,6 +16,7 @@ import {
 import { EXIT_STATUS, SealtreeError } from '../../core/errors.ts';
 import { distinct, loadKeysFile, loadTrustedKeys } from '../../core/sign/key-sources.ts';
 import { type PublicKey, parsePublicKey } from '../../core/sign/keys.ts';
+import type { GivenPolicy } from '../../core/verify/boot-policy.ts';
 import { explainVerification, verificationJson } from '../../core/verify/explain.ts';
 import { makePolicy, STRICT_CONFIG } from '../../core/verify/policy.ts';
 import { isValid, type Verification } from '../../core/verify/report.ts';
@@ -23,9 +24,7 @@ import { fsPath } from '../../node/fs-path.ts';
 import { ioError } from '../../node/io-error.ts';
 import { readFileLimited } from '../../node/read-file.ts';
 import { nodeSystem } from '../../node/system.ts';
-import { resolveBootTarget } from '../../repo/boot-target.ts';
-import { Repo } from '../../repo/repo.ts';
-import { type VerifyOptions, verifyCommit, verifyDeployment, verifyImage } from '../../repo/verify-target.ts';
+import { type VerifyOptions, verifyBoot, verifyCommit, verifyImage } from '../../repo/verify-target.ts';
 import { startProgress } from '../progress.ts';
 import { absolutePath, openRepository } from '../repository.ts';
 import { usageError } from '../usage.ts';
@@ -120,22 +119,42 @@ async function verify(
     const directories = options.values('basedir').map((path) => absolutePath(path));
     return verifyImage(absolutePath(name), digest.toLowerCase(), directories, common);
   }
-  const warn = (text: string) => context.stderr.line(`sealtree: ${text}`);
-  const { config, root } = readConfig(options, warn);
-  const policy = makePolicy(config, givenKeys(options), nodeSystem, root);
+  const cmdline = options.value('cmdline') ?? byteString('');
+  const keys = givenKeys(options);
   if (kind === 'rev') {
+    const warn = (text: string) => context.stderr.line(`sealtree: ${text}`);
+    const { config, root } = readConfig(options, warn);
+    const policy = makePolicy(withKernelArguments(config, cmdline), keys, nodeSystem, root);
     const repo = openRepository(context);
     return verifyCommit(repo, name, repo.resolveRev(name), { ...common, policy });
   }
-  const given = byteString(realpathSync(fsPath(name), 'latin1'));
-  const path =
-    kind === 'sysroot'
-      ? resolveBootTarget(nodeSystem, given, options.value('cmdline') ?? byteString(''))
-      : given;
-  const repo = options.has('repo')
-    ? openRepository(context)
-    : Repo.open(absolutePath(byteString(`${path}/../../../../repo`)));
-  return verifyDeployment(repo, path, { ...common, policy });
+  const repo = options.has('repo') ? openRepository(context) : undefined;
+  const path = byteString(realpathSync(fsPath(name), 'latin1'));
+  const { config, root } = givenConfig(options);
+  const facts = { cmdline, root, given: { config, keys } };
+  return kind === 'sysroot'
+    ? verifyBoot({ ...facts, sysroot: path }, { ...common, repo })
+    : verifyBoot({ ...facts, sysroot: sysrootOf(path), deployment: path }, { ...common, repo });
+}
+
+/** The disk that a deployment is on. */
+function sysrootOf(deployment: ByteString): ByteString {
+  const match = /^(.*)\/ostree\/deploy\/[^/]+\/deploy\/[0-9a-f]{64}[.][^/]+$/.exec(deployment);
+  if (match !== null) return byteString(match[1] || '/');
+  throw new SealtreeError(
+    'malformed',
+    `${displayByteString(deployment)}: not a deployment, expected SYSROOT/ostree/deploy/STATEROOT/deploy/CHECKSUM.SERIAL`,
+  );
+}
+
+/** The configuration of a boot: that of an initramfs, which has its keys too, one file, or the strictest. */
+function givenConfig(options: OptionValues): { config: GivenPolicy['config']; root: ByteString } {
+  const given = options.value('config');
+  if (given === undefined)
+    return { config: { path: undefined, config: STRICT_CONFIG }, root: byteString('') };
+  if (statSync(fsPath(given), { throwIfNoEntry: false })?.isDirectory() === true)
+    return { config: undefined, root: given };
+  return { config: { path: given, config: readConfigFile(given) }, root: byteString('') };
 }
 
 /** A rev never begins with a dot or slash; anything else that is there is a path unless a repository was named. */
@@ -163,15 +182,13 @@ function readConfig(
   warn: (text: string) => void,
 ): { config: PrepareRoot; root: ByteString } {
   const given = options.value('config');
-  const cmdline = options.value('cmdline') ?? byteString('');
-  if (given === undefined)
-    return { config: withKernelArguments(STRICT_CONFIG, cmdline), root: byteString('') };
+  if (given === undefined) return { config: STRICT_CONFIG, root: byteString('') };
   const isRoot = statSync(fsPath(given), { throwIfNoEntry: false })?.isDirectory() === true;
   const { path, config } = isRoot
     ? loadPrepareRoot(nodeSystem, given)
     : { path: given, config: readConfigFile(given) };
   for (const key of config.unknown) warn(`${displayByteString(path ?? given)}: ${key} means nothing`);
-  return { config: withKernelArguments(config, cmdline), root: byteString(isRoot ? given : '') };
+  return { config, root: byteString(isRoot ? given : '') };
 }
 
 function readConfigFile(path: ByteString): PrepareRoot {

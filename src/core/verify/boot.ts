@@ -48,8 +48,12 @@ export interface BootFacts {
    * what this one says about fs-verity counts.
    */
   readonly kernel: KernelFacts | undefined;
-  /** A deployment's directory, an absolute path, in place of the one that the command line names. */
+  /** A deployment's directory, a path without symlinks, in place of the one that the command line names. */
   readonly deployment?: ByteString | undefined;
+  /** The repository with the commits, in place of the one at `sysroot`. */
+  readonly repo?: ByteString | undefined;
+  /** Where the disk will be mounted, if not at `sysroot`: for the plan. */
+  readonly bootedAt?: ByteString | undefined;
   /** In place of what stands at `root`. */
   readonly given?: GivenPolicy | undefined;
 }
@@ -58,7 +62,7 @@ export interface BootDecision {
   /** undefined exactly if there is a refusal. */
   readonly plan: MountPlan | undefined;
   readonly refusal: Refusal | undefined;
-  /** What was checked, in order; the last one is the refusal's. */
+  /** What was checked, in order, up to the refusal. */
   readonly checks: readonly Check[];
   readonly warnings: readonly string[];
   /** The lines that ostree-prepare-root prints on standard output, as far as it would have come. */
@@ -92,13 +96,15 @@ export function decideBoot(system: System, hash: Hash, facts: BootFacts): BootDe
     if (!(error instanceof SealtreeError)) throw error;
     refusal = refusalOf(error, state.stage);
     const { check: name, message, expected, found } = refusal;
-    judge.checks.push({
-      name,
-      status: 'failed',
-      message,
-      ...(expected === undefined ? {} : { expected }),
-      ...(found === undefined ? {} : { found }),
-    });
+    if (!judge.checks.some(({ status }) => status === 'failed')) {
+      judge.checks.push({
+        name,
+        status: 'failed',
+        message,
+        ...(expected === undefined ? {} : { expected }),
+        ...(found === undefined ? {} : { found }),
+      });
+    }
   }
   const { notices, policy, target, commit, signer, unsigned, onRefusal } = state;
   const { checks, warnings } = judge;
@@ -119,7 +125,8 @@ interface DecisionState {
 
 function decide(system: System, hash: Hash, facts: BootFacts, judge: Judge, state: DecisionState): MountPlan {
   const { cmdline, root } = facts;
-  const sealed = loadSealed(system, root);
+  // A configuration that is given is nobody's initramfs.
+  const sealed = facts.given?.config === undefined ? loadSealed(system, root) : undefined;
   state.onRefusal = sealed?.refusal ?? 'emergency';
   if (sealed !== undefined) judge.passed('sealed file', `sealed: at least mode ${sealed.mode}`);
   state.stage = 'configuration';
@@ -133,7 +140,7 @@ function decide(system: System, hash: Hash, facts: BootFacts, judge: Judge, stat
   const { config } = policy;
   const legacyReadonly = announce(system, facts, policy, target, state.notices);
   state.stage = 'signature';
-  const decision = judgeCommit(system, hash, target, policy, judge, state);
+  const decision = judgeCommit(system, hash, facts, target, policy, judge, state);
   state.stage = 'image';
   const composefs = config.composefs.enabled !== 'no' && hasImage(system, target, policy);
   if (!composefs) {
@@ -151,7 +158,7 @@ function decide(system: System, hash: Hash, facts: BootFacts, judge: Judge, stat
   const hotfix = system.kindOf(byteString(`${sysroot}${deployment}/.usr-ovl-work`)) !== undefined;
   return planBoot({
     config,
-    sysroot,
+    sysroot: facts.bootedAt ?? sysroot,
     deployment,
     hasImage: composefs,
     digest: policy.signed ? decision?.digest : undefined,
@@ -186,7 +193,7 @@ function findTarget(
   if (named === undefined && policy.sealed !== undefined && policy.signed) {
     const sysroot = realSysroot(system, facts.sysroot);
     return searchTarget(system, sysroot, policy, hash, judge, (checksum) =>
-      readEvidence(system, sysroot, checksum),
+      readEvidence(system, repoOf(facts, sysroot), checksum),
     );
   }
   return resolveTarget(system, facts.sysroot, named);
@@ -258,15 +265,17 @@ function hasImage(system: System, { sysroot, deployment }: BootTarget, policy: B
 function judgeCommit(
   system: System,
   hash: Hash,
+  facts: BootFacts,
   target: BootTarget,
   policy: BootPolicy,
   judge: Judge,
   state: DecisionState,
 ): CommitDecision | undefined {
-  const { sysroot, commit } = target;
+  const { commit } = target;
+  const repo = repoOf(facts, target.sysroot);
   if (!policy.signed) {
     // For the boot line and the warnings only: a commit that cannot be read is no hindrance.
-    const seen = describeUnchecked(system, target);
+    const seen = describeUnchecked(system, repo, commit);
     if (seen !== undefined) {
       state.commit = seen;
       judgeContent(policy, seen, judge);
@@ -274,13 +283,11 @@ function judgeCommit(
     judge.skipped('signature', 'no signature is demanded');
     return undefined;
   }
-  const evidence = requireEvidence(system, target);
-  const decision = decideCommit(evidence, (base) => readEvidence(system, sysroot, base), policy, hash);
-  for (const check of decision.checks) {
-    if (check.status === 'failed')
-      throw faultError({ ...check, message: inOstreesWords(check, target, evidence) });
-    judge.checks.push(check);
-  }
+  const evidence = requireEvidence(system, repo, commit);
+  const decision = decideCommit(evidence, (base) => readEvidence(system, repo, base), policy, hash);
+  judge.checks.push(...decision.checks);
+  const failed = decision.checks.find(({ status }) => status === 'failed');
+  if (failed !== undefined) throw faultError({ ...failed, message: inOstreesWords(failed, target) });
   const { signer, vouching } = decision;
   if (vouching === undefined || signer === undefined)
     throw faultError({ name: 'signature', message: `commit ${commit}: nothing vouches for it` });
@@ -290,9 +297,9 @@ function judgeCommit(
   return decision;
 }
 
-function describeUnchecked(system: System, { sysroot, commit }: BootTarget): BootedCommit | undefined {
+function describeUnchecked(system: System, repo: ByteString, commit: string): BootedCommit | undefined {
   try {
-    const evidence = isChecksum(commit) ? readEvidence(system, sysroot, commit) : undefined;
+    const evidence = isChecksum(commit) ? readEvidence(system, repo, commit) : undefined;
     return evidence === undefined ? undefined : describeCommit(evidence.data, commit);
   } catch (error) {
     if (error instanceof SealtreeError) return undefined;
@@ -300,36 +307,33 @@ function describeUnchecked(system: System, { sysroot, commit }: BootTarget): Boo
   }
 }
 
-function requireEvidence(system: System, { sysroot, commit }: BootTarget): CommitEvidence {
+function requireEvidence(system: System, repo: ByteString, commit: string): CommitEvidence {
   const prefix = 'Failed to mount composefs: Error loading signatures from repo';
   let evidence: CommitEvidence | undefined;
   try {
-    evidence = readEvidence(system, sysroot, commit);
+    evidence = readEvidence(system, repo, commit);
   } catch (error) {
     throw prefixed(prefix, error);
   }
   if (evidence !== undefined) return evidence;
-  const path = displayByteString(objectFile(sysroot, 'commit', commit));
+  const path = displayByteString(objectFile(repo, 'commit', commit));
   const message = `${prefix}: Failed to open file “${path}”: No such file or directory`;
   throw new SealtreeError('missing', message, { check: 'signature', path });
 }
 
-function readEvidence(system: System, sysroot: ByteString, checksum: string): CommitEvidence | undefined {
-  const data = system.readFile(objectFile(sysroot, 'commit', checksum), OBJECT_LIMIT);
+function readEvidence(system: System, repo: ByteString, checksum: string): CommitEvidence | undefined {
+  const data = system.readFile(objectFile(repo, 'commit', checksum), OBJECT_LIMIT);
   if (data === undefined) return undefined;
-  const detached = system.readFile(objectFile(sysroot, 'commitmeta', checksum), OBJECT_LIMIT);
+  const detached = system.readFile(objectFile(repo, 'commitmeta', checksum), OBJECT_LIMIT);
   return { checksum, data, detached };
 }
 
 /** The original's sentence for a failed check of decideCommit, where it has one. */
-function inOstreesWords({ name, message }: Check, target: BootTarget, evidence: CommitEvidence): string {
+function inOstreesWords({ name, message }: Check, { sysroot, deployment }: BootTarget): string {
   const prefix = 'Failed to mount composefs: ';
-  if (name !== 'signature') return prefix + message;
-  if (message.startsWith('No commitmeta for')) {
-    const where = displayByteString(byteString(target.sysroot + target.deployment));
-    return `${prefix}No commitmeta for deploy ${evidence.detached === undefined ? where : target.commit}`;
-  }
-  if (message.startsWith('Signature validation requested')) return prefix + message;
+  if (message.startsWith('No commitmeta for'))
+    return `${prefix}No commitmeta for deploy ${displayByteString(byteString(sysroot + deployment))}`;
+  if (name !== 'signature' || message.startsWith('Signature validation requested')) return prefix + message;
   return `${prefix}Checking commit signature: ${message}`;
 }
 
@@ -397,6 +401,10 @@ function imagePath(sysroot: ByteString, deployment: ByteString): ByteString {
   return byteString(`${sysroot}${deployment}/.ostree.cfs`);
 }
 
-function objectFile(sysroot: ByteString, type: 'commit' | 'commitmeta', checksum: string): ByteString {
-  return byteString(`${sysroot}/ostree/repo/objects/${objectPath(checksum, type)}`);
+function repoOf({ repo }: BootFacts, sysroot: ByteString): ByteString {
+  return repo ?? byteString(`${sysroot}/ostree/repo`);
+}
+
+function objectFile(repo: ByteString, type: 'commit' | 'commitmeta', checksum: string): ByteString {
+  return byteString(`${repo}/objects/${objectPath(checksum, type)}`);
 }

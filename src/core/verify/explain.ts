@@ -1,5 +1,7 @@
 /** A verification in words, and as the JSON that docs/verify.md describes. @module */
 import { type ByteString, byteString, displayByteString } from '../bytes/byte-string.ts';
+import type { BootDecision } from './boot.ts';
+import { bootJson, bootLine, refusalLines } from './explain-boot.ts';
 import type { BootedEntry, MountPlan, MountStep } from './plan.ts';
 import { type Damage, isValid, type Verification } from './report.ts';
 
@@ -17,6 +19,7 @@ export function explainVerification(verification: Verification): string[] {
   }
   for (const difference of differences) lines.push(`      ${difference}`);
   for (const item of damage) lines.push(...explainDamage(item, verification));
+  if (verification.boot !== undefined) lines.push(...explainBoot(verification.boot));
   lines.push(verdictLine(verification));
   if (isValid(verification) && plan !== undefined) {
     lines.push('mount plan:', ...explainPlan(plan));
@@ -67,11 +70,16 @@ export function verificationJson(verification: Verification): unknown {
     })),
     differences,
     notMountable: notMountable ?? null,
+    boot: verification.boot === undefined ? null : bootJson(verification.boot),
     plan: plan === undefined || !isValid(verification) ? null : plan.steps.map(plainStep),
   };
 }
 
 const MARKS = { passed: 'yes ', failed: 'NO  ', skipped: 'skip', warning: 'warn' } as const;
+
+function explainBoot(decision: BootDecision): string[] {
+  return decision.refusal === undefined ? [bootLine(decision)] : refusalLines(decision);
+}
 
 function describeCommit({ target }: Verification): string {
   const where = target.repo === undefined ? '' : ` in ${show(target.repo)}`;

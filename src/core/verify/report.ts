@@ -4,6 +4,7 @@
  * @module
  */
 import type { ByteString } from '../bytes/byte-string.ts';
+import type { BootDecision } from './boot.ts';
 import type { MountPlan } from './plan.ts';
 
 export type CheckName =
@@ -70,6 +71,8 @@ export interface Verification {
   /** Why there is no plan although all is well. */
   readonly notMountable: string | undefined;
   readonly plan: MountPlan | undefined;
+  /** Of a deployment: what a boot would decide. */
+  readonly boot: BootDecision | undefined;
 }
 
 /** Whether every check that was made said yes. */

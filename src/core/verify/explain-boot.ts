@@ -1,0 +1,67 @@
+/**
+ * A boot decision in words: the boot line, which says what is booted and what could still run code unsigned, and a
+ * refusal, which says what was to be booted, which check failed and what to do next.
+ * @module
+ */
+import { displayByteString } from '../bytes/byte-string.ts';
+import type { BootDecision } from './boot.ts';
+import { dateOf } from './booted-commit.ts';
+
+/** One line without its end. */
+export function bootLine(decision: BootDecision): string {
+  const { policy, signer, unsigned } = decision;
+  const parts = [`booting ${describeTarget(decision)}`];
+  if (policy !== undefined) parts.push(`mode ${policy.mode}${policy.sealed === undefined ? '' : ', sealed'}`);
+  if (signer !== undefined) parts.push(`signed with key ${signer.hex}`);
+  const open = unsigned.map(({ path, present }) => `${displayByteString(path)}${present ? '' : ' (empty)'}`);
+  parts.push(open.length === 0 ? 'nothing unsigned' : `unsigned: ${open.join(' ')}`);
+  return parts.join('; ');
+}
+
+/** Lines for the console; none if nothing was refused. */
+export function refusalLines(decision: BootDecision): string[] {
+  const { refusal } = decision;
+  if (refusal === undefined) return [];
+  const { check, message, expected, found, advice } = refusal;
+  return [
+    `boot refused: ${message}`,
+    `  booting:  ${describeTarget(decision)}`,
+    `  check:    ${check}`,
+    ...(expected === undefined ? [] : [`  expected: ${expected}`]),
+    ...(found === undefined ? [] : [`  found:    ${found}`]),
+    `  next:     ${advice}`,
+  ];
+}
+
+/** The same facts as plain data, for `verify --json` and a journal. */
+export function bootJson(decision: BootDecision): unknown {
+  const { policy, target, commit, signer, refusal, warnings, unsigned } = decision;
+  const { sealed } = policy ?? {};
+  return {
+    deployment: target === undefined ? null : displayByteString(target.deployment),
+    stateroot: target?.stateroot === undefined ? null : displayByteString(target.stateroot),
+    commit: target?.commit ?? null,
+    version: commit?.version === undefined ? null : displayByteString(commit.version),
+    timestamp: commit === undefined ? null : dateOf(commit.timestamp),
+    mode: policy?.mode ?? null,
+    sealed: sealed !== undefined,
+    configuration: policy?.path === undefined ? null : displayByteString(policy.path),
+    key: signer?.hex ?? null,
+    refusal:
+      refusal === undefined
+        ? null
+        : { ...refusal, expected: refusal.expected ?? null, found: refusal.found ?? null },
+    warnings,
+    unsigned: unsigned.map(({ path, why, present }) => ({ path: displayByteString(path), why, present })),
+  };
+}
+
+function describeTarget({ target, commit }: BootDecision): string {
+  if (target === undefined) return 'no deployment yet';
+  const { stateroot, deployment } = target;
+  const parts = [stateroot === undefined ? displayByteString(deployment) : displayByteString(stateroot)];
+  parts.push(`commit ${target.commit}`);
+  if (commit?.version !== undefined) parts.push(`version ${displayByteString(commit.version)}`);
+  if (commit !== undefined) parts.push(`of ${dateOf(commit.timestamp)}`);
+  return parts.join(' ');
+}
