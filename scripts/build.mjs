@@ -1,5 +1,6 @@
-// Bundles the tool into dist/: sealtree.js, the workers, and chunks that are loaded when a verb needs them.
-import { chmodSync, readFileSync, rmSync } from 'node:fs';
+// Bundles the tool into dist/: sealtree.js, the workers, and chunks that are loaded when a verb needs them. Beside them the
+// sources of the boot program, as `sealtree initramfs build` compiles them: one script, and its C.
+import { chmodSync, copyFileSync, readFileSync, rmSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { ensureInstalled } from './install.mjs';
 
@@ -26,4 +27,17 @@ await build({
   define: { SEALTREE_VERSION: JSON.stringify(version) },
   chunkNames: 'chunk-[hash]',
 });
+await build({
+  absWorkingDir: root,
+  entryPoints: { 'prepare-root': 'initramfs/prepare-root.ts' },
+  outdir: 'dist',
+  bundle: true,
+  // A script and no module: QuickJS evaluates modules by promises.
+  format: 'iife',
+  platform: 'neutral',
+  mainFields: ['module', 'main'],
+  target: 'es2022',
+  define: { SEALTREE_VERSION: JSON.stringify(version) },
+});
+copyFileSync(`${root}initramfs/sys.c`, `${root}dist/prepare-root.c`);
 chmodSync(`${root}dist/sealtree.js`, 0o755);

@@ -21,6 +21,7 @@ export const VERBS: Readonly<Record<string, Load>> = {
   'fsverity measure': () => import('./commands/fsverity-measure.ts'),
   help: () => import('./commands/help.ts'),
   init: () => import('./commands/init.ts'),
+  'initramfs build': () => import('./commands/initramfs-build.ts'),
   'keys generate': () => import('./commands/keys-generate.ts'),
   'keys show': () => import('./commands/keys-show.ts'),
   'keys transient': () => import('./commands/keys-transient.ts'),

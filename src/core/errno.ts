@@ -4,7 +4,7 @@
  * failures of system calls as errors of ours.
  * @module
  */
-import { SealtreeError } from './errors.ts';
+import { prefixed, SealtreeError } from './errors.ts';
 
 /** Name to number and text. */
 const ERRORS = {
@@ -178,4 +178,20 @@ export function systemCallError(call: string, error: number | ErrorName): Sealtr
 export function failedWith(error: unknown, ...names: readonly ErrorName[]): boolean {
   const errno = error instanceof SealtreeError ? error.detail.errno : undefined;
   return names.includes(errno as ErrorName);
+}
+
+/**
+ * Puts a sentence in front of a failure; if a system call failed, in place of the call's name: `opening x: Permission
+ * denied`.
+ */
+export function worded(what: string, error: unknown): SealtreeError {
+  const { errno, call } = error instanceof SealtreeError ? error.detail : {};
+  const number = call === undefined || typeof errno !== 'string' ? undefined : errorNumber(errno);
+  if (number === undefined) return prefixed(what, error);
+  return new SealtreeError(
+    'io',
+    `${what}: ${errorText(number)}`,
+    { errno: errorName(number) },
+    { cause: error },
+  );
 }

@@ -1,0 +1,122 @@
+/** One boot: the decision, carried out, and looked at; or the refusal, told to everyone who may see it. @module */
+import {
+  type ByteString,
+  byteString,
+  byteStringFrom,
+  bytesOf,
+  utf8ByteString,
+} from '../src/core/bytes/byte-string.ts';
+import { SealtreeError } from '../src/core/errors.ts';
+import { portableHash } from '../src/core/hash.ts';
+import { type BootDecision, decideBoot } from '../src/core/verify/boot.ts';
+import { bootLine, refusalLines } from '../src/core/verify/explain-boot.ts';
+import { refusalOf } from '../src/core/verify/fault.ts';
+import { carryOut } from './carry-out.ts';
+import {
+  BOOT_MESSAGE_ID,
+  DEPLOYMENT_MESSAGE_ID,
+  PRIORITY,
+  REFUSAL_MESSAGE_ID,
+  tell,
+  tellJournal,
+  WARNING_MESSAGE_ID,
+} from './report.ts';
+import {
+  bootSystem,
+  deviceNumber,
+  fileSystemStatus,
+  openForReading,
+  statusIfThere,
+  using,
+  writeAll,
+} from './system.ts';
+
+const STDOUT = 1;
+const STDERR = 2;
+
+const RAMFS_MAGIC = 0x858458f6;
+const TMPFS_MAGIC = 0x01021994;
+const COMMAND_LINE_LIMIT = 64 * 1024;
+const ROOT = byteString('/');
+
+/** Why there is no boot, in lines, the first of which is the reason. */
+export interface Refused {
+  readonly lines: readonly string[];
+  readonly onRefusal: BootDecision['onRefusal'];
+}
+
+/**
+ * @param sysroot where the disk is mounted, and then the deployment
+ * @returns undefined if the root file system is mounted as it should be
+ */
+export function boot(sysroot: ByteString, cmdline: ByteString): Refused | undefined {
+  let decision = decideBoot(bootSystem, portableHash, {
+    cmdline,
+    sysroot,
+    root: byteString(''),
+    initramfs: isInitramfs(),
+    sysrootWritable: isWritable(sysroot),
+    kernel: { release: readLine('/proc/sys/kernel/osrelease'), features: {} },
+  });
+  for (const line of decision.notices) print(STDOUT, line);
+  if (decision.warnings.length > 0) warn(decision.warnings);
+  if (decision.plan !== undefined) {
+    tellDeployment(decision);
+    try {
+      carryOut(decision.plan, (message) => print(STDERR, message));
+      tell(PRIORITY.info, BOOT_MESSAGE_ID, [bootLine(decision)]);
+      return undefined;
+    } catch (error) {
+      if (!(error instanceof SealtreeError)) throw error;
+      decision = { ...decision, plan: undefined, refusal: refusalOf(error, 'mounted') };
+    }
+  }
+  const lines = refusalLines(decision);
+  tell(PRIORITY.error, REFUSAL_MESSAGE_ID, lines);
+  return { lines: [decision.refusal?.message ?? '', ...lines.slice(1)], onRefusal: decision.onRefusal };
+}
+
+/** The kernel's command line without its line end. */
+export function readCommandLine(): ByteString {
+  return readLine('/proc/cmdline');
+}
+
+function readLine(path: string): ByteString {
+  const data = bootSystem.readFile(byteString(path), COMMAND_LINE_LIMIT);
+  if (data === undefined) throw new SealtreeError('missing', `${path}: No such file or directory`);
+  return byteString(byteStringFrom(data).replace(/\n$/, ''));
+}
+
+/** Whether this is memory that the boot loader filled, and not the disk. */
+function isInitramfs(): boolean {
+  const type = bootSystem.fileSystemOf(ROOT);
+  if (type === RAMFS_MAGIC || type === TMPFS_MAGIC) return true;
+  return bootSystem.kindOf(byteString('/etc/initrd-release')) !== undefined;
+}
+
+function isWritable(sysroot: ByteString): boolean {
+  if (bootSystem.kindOf(sysroot) === undefined) return false;
+  return using(openForReading(sysroot), (fd) => !fileSystemStatus(fd).readonly);
+}
+
+/** By this entry of the journal others find out what was booted. */
+function tellDeployment({ target }: BootDecision): void {
+  if (target === undefined) return;
+  const path = byteString(target.sysroot + target.deployment);
+  const status = statusIfThere(path);
+  if (status === undefined) return;
+  tellJournal(PRIORITY.info, DEPLOYMENT_MESSAGE_ID, [`Resolved OSTree target to: ${path}`], {
+    DEPLOYMENT_PATH: target.deployment,
+    DEPLOYMENT_DEVICE: String(deviceNumber(status.major, status.minor)),
+    DEPLOYMENT_INODE: String(status.inode),
+  });
+}
+
+function warn(warnings: readonly string[]): void {
+  for (const warning of warnings) print(STDERR, `ostree-prepare-root: warning: ${warning}`);
+  tell(PRIORITY.warning, WARNING_MESSAGE_ID, warnings);
+}
+
+function print(fd: number, line: string): void {
+  writeAll(fd, bytesOf(utf8ByteString(`${line}\n`)));
+}

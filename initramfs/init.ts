@@ -1,0 +1,150 @@
+/**
+ * /init of an initramfs that has no other program: mounts what the kernel offers and the disk, boots, and gives way to
+ * the init of the system. Without an initramfs, as the kernel's `init=`, it does the same, where the mode allows it.
+ * @module
+ */
+import { type ByteString, byteString, displayByteString } from '../src/core/bytes/byte-string.ts';
+import { kernelArgument } from '../src/core/conf/cmdline.ts';
+import { failedWith, worded } from '../src/core/errno.ts';
+import { SealtreeError } from '../src/core/errors.ts';
+import { MS } from '../src/core/mount/calls.ts';
+import { boot, type Refused, readCommandLine } from './boot.ts';
+import { loadModules } from './modules.ts';
+import { PRIORITY, REFUSAL_MESSAGE_ID, tell } from './report.ts';
+import { mountRoot } from './root-device.ts';
+import { checked, cString, kernel, rawCommandLine } from './sys.ts';
+import {
+  bootSystem,
+  bootMountCalls as calls,
+  changeDirectory,
+  close,
+  makeDirectory,
+  open,
+  sleep,
+} from './system.ts';
+
+const SYSROOT = byteString('/sysroot');
+const SHELL = byteString('/bin/sh');
+const INITS = ['/sbin/init', '/usr/lib/systemd/systemd', '/lib/systemd/systemd'];
+const ENVIRONMENT = [
+  'HOME=/',
+  'TERM=linux',
+  'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
+];
+
+/** Seconds for which a refusal stands on the screen. */
+const REFUSAL_SECONDS = 30;
+
+/** Only returns if the init of the system could not be started and nothing else was to be done. */
+export function init(): void {
+  let refused: Refused | undefined;
+  try {
+    mountKernelFileSystems();
+    openConsole();
+    const cmdline = readCommandLine();
+    loadModules();
+    mountRoot(cmdline, SYSROOT);
+    refused = boot(SYSROOT, cmdline);
+    if (refused === undefined) switchRoot(cmdline);
+  } catch (error) {
+    if (!(error instanceof SealtreeError)) throw error;
+    refused = { lines: [error.message], onRefusal: 'poweroff' };
+    tell(PRIORITY.error, REFUSAL_MESSAGE_ID, refused.lines);
+  }
+  if (refused?.onRefusal === 'shell') execute(SHELL, [SHELL]);
+  sleep(REFUSAL_SECONDS);
+  powerOff();
+}
+
+const KERNEL_FILE_SYSTEMS = [
+  { type: 'proc', at: '/proc', flags: MS.nosuid | MS.nodev | MS.noexec, options: null },
+  { type: 'sysfs', at: '/sys', flags: MS.nosuid | MS.nodev | MS.noexec, options: null },
+  { type: 'devtmpfs', at: '/dev', flags: MS.nosuid, options: 'mode=0755' },
+  { type: 'tmpfs', at: '/run', flags: MS.nosuid | MS.nodev, options: 'mode=0755' },
+] as const;
+
+function mountKernelFileSystems(): void {
+  for (const { type, at, flags, options } of KERNEL_FILE_SYSTEMS) {
+    const [kind, target] = [byteString(type), byteString(at)];
+    makeMissingDirectory(target);
+    try {
+      calls.mount(kind, target, kind, flags, options === null ? null : byteString(options));
+    } catch (error) {
+      // The kernel mounts devtmpfs itself where it is told to.
+      if (!failedWith(error, 'EBUSY')) throw worded(`mounting ${at}`, error);
+    }
+  }
+  makeMissingDirectory(SYSROOT);
+}
+
+function makeMissingDirectory(path: ByteString): void {
+  try {
+    makeDirectory(path, 0o755);
+  } catch (error) {
+    if (!failedWith(error, 'EEXIST')) throw worded(`making ${path}`, error);
+  }
+}
+
+/** An initramfs without /dev/console in its archive starts us without standard input, output and error. */
+function openConsole(): void {
+  const O_RDWR = 2;
+  let fd: number;
+  try {
+    fd = open(byteString('/dev/console'), O_RDWR);
+  } catch {
+    return;
+  }
+  for (const standard of [0, 1, 2]) if (fd !== standard) kernel.dup3(fd, standard, 0);
+  if (fd > 2) close(fd);
+}
+
+const MOVED = ['/dev', '/proc', '/sys', '/run'];
+
+function switchRoot(cmdline: ByteString): void {
+  for (const path of MOVED) {
+    const target = byteString(SYSROOT + path);
+    if (bootSystem.kindOf(target) !== 'directory') continue;
+    try {
+      calls.mount(byteString(path), target, null, MS.move, null);
+    } catch (error) {
+      throw worded(`moving ${path}`, error);
+    }
+  }
+  const root = byteString('/');
+  const here = byteString('.');
+  try {
+    changeDirectory(SYSROOT);
+    calls.mount(here, root, null, MS.move, null);
+    checked('chroot', kernel.chroot(cString(here)));
+    changeDirectory(root);
+  } catch (error) {
+    throw worded('switching to the new root', error);
+  }
+  const named = kernelArgument(cmdline, 'init');
+  const candidates = named === undefined ? INITS.map((path) => byteString(path)) : [named];
+  for (const path of candidates) execute(path, [path, ...extraWords()]);
+  throw new SealtreeError('missing', `no init: ${candidates.map(displayByteString).join(', ')}`);
+}
+
+/** What the kernel handed to /init because it meant nothing to itself: `single`, say. */
+function extraWords(): readonly ArrayBuffer[] {
+  return rawCommandLine.slice(1);
+}
+
+/** Becomes another program; returns if there is no such program. */
+function execute(path: ByteString, words: readonly (ByteString | ArrayBuffer)[]): void {
+  const raw = words.map((word) => (typeof word === 'string' ? cString(word) : word));
+  kernel.execve(
+    cString(path),
+    raw,
+    ENVIRONMENT.map((entry) => cString(byteString(entry))),
+  );
+}
+
+function powerOff(): void {
+  const MAGIC1 = 0xfee1dead;
+  const MAGIC2 = 672274793;
+  const POWER_OFF = 0x4321fedc;
+  kernel.sync();
+  kernel.reboot(MAGIC1, MAGIC2, POWER_OFF, null);
+}

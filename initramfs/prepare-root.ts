@@ -1,0 +1,34 @@
+/**
+ * `ostree-prepare-root SYSROOT [CMDLINE]`: makes the deployment that is booted the root file system, if it is what the
+ * configuration of the initramfs demands. Arguments, output, mounts and exit status are those of ostree-prepare-root
+ * 2026.4; docs/boot.md says where it is stricter. As process 1 it is /init of an initramfs.
+ * @module
+ */
+import { bytesOf, utf8ByteString } from '../src/core/bytes/byte-string.ts';
+import { SealtreeError } from '../src/core/errors.ts';
+import { boot, readCommandLine } from './boot.ts';
+import { init } from './init.ts';
+import { commandLine, kernel, succeed } from './sys.ts';
+import { writeAll } from './system.ts';
+
+declare const SEALTREE_VERSION: string;
+
+const STDOUT = 1;
+
+main();
+
+function main(): void {
+  const [sysroot, cmdline] = commandLine.slice(1);
+  if (sysroot === '--version') {
+    writeAll(STDOUT, bytesOf(utf8ByteString(`sealtree ${SEALTREE_VERSION}\n`)));
+  } else if (kernel.getpid() === 1) {
+    init();
+  } else if (sysroot === undefined) {
+    throw new SealtreeError('usage', 'usage: ostree-prepare-root SYSROOT [KERNEL_CMDLINE]');
+  } else {
+    const refused = boot(sysroot, cmdline ?? readCommandLine());
+    // What is thrown is printed behind the program's name, and the exit status is 1.
+    if (refused !== undefined) throw new SealtreeError('mismatch', refused.lines.join('\n'));
+  }
+  succeed();
+}
