@@ -18,6 +18,10 @@ await build({
   format: 'esm',
   platform: 'node',
   external: ['koffi'],
+  // As in build.mjs: packages that are CommonJS.
+  banner: {
+    js: "import { createRequire as makeRequire } from 'node:module'; const require = makeRequire(import.meta.url);",
+  },
   define: { SEALTREE_VERSION: JSON.stringify(version) },
 });
 const { manPages, commandPages, fillMarked } = await import(pathToFileURL(bundle));
