@@ -8,6 +8,7 @@
 import { type ByteString, byteString, byteStringFrom, displayByteString } from '../core/bytes/byte-string.ts';
 import { malformed, SealtreeError } from '../core/errors.ts';
 import { S_IFDIR, S_IFLNK, S_IFMT, S_IFREG } from '../core/fs/mode.ts';
+import type { FileKind, System } from '../core/system.ts';
 import { type Member, TRAILER } from './cpio.ts';
 
 export interface FileNode {
@@ -122,23 +123,6 @@ export class RootFileSystem {
     return node?.kind === 'directory' ? [...node.entries.keys()].sort().map(byteString) : undefined;
   }
 
-  /**
-   * A whole file for those who read through the System port.
-   *
-   * @throws SealtreeError `malformed` beyond `limit` bytes, or if something else than a file stands there
-   */
-  readFile(path: ByteString, limit: number): Uint8Array | undefined {
-    const node = this.find(path);
-    if (node === undefined) return undefined;
-    const shown = displayByteString(path);
-    if (node.kind === 'directory')
-      throw new SealtreeError('io', `${shown}: Is a directory`, { errno: 'EISDIR' });
-    if (node.kind !== 'file') throw malformed(`${shown}: not a regular file`);
-    if (node.data.length > limit)
-      throw malformed(`${shown}: ${node.data.length} bytes, at most ${limit} are allowed`);
-    return node.data;
-  }
-
   /** The directory that a name is to be made in, with the name; undefined if there is none, or no name. */
   #placeOf(path: ByteString): Place | undefined {
     const whole = path.replace(/\/+$/, '');
@@ -201,6 +185,31 @@ export class RootFileSystem {
     }
     return node;
   }
+}
+
+/** The System port over the files of an initramfs; nothing in it has fs-verity. */
+export function systemOf(root: RootFileSystem): System {
+  return {
+    readFile(path, limit) {
+      const node = root.find(path);
+      if (node === undefined) return undefined;
+      const shown = displayByteString(path);
+      if (node.kind === 'directory')
+        throw new SealtreeError('io', `${shown}: Is a directory`, { errno: 'EISDIR' });
+      if (node.kind !== 'file') throw malformed(`${shown}: not a regular file`);
+      if (node.data.length > limit)
+        throw malformed(`${shown}: ${node.data.length} bytes, at most ${limit} are allowed`);
+      return node.data;
+    },
+    readLink(path) {
+      const node = root.findItself(path);
+      return node?.kind === 'symlink' ? node.target : undefined;
+    },
+    readDirectory: (path) => root.list(path),
+    kindOf: (path): FileKind | undefined => root.findItself(path)?.kind,
+    examineVerity: () => undefined,
+    fileSystemOf: () => undefined,
+  };
 }
 
 interface Place {

@@ -24,7 +24,11 @@ export function writeSealed(sealed: Sealed): ByteString {
   const { minimumTimestamp, metadata } = sealed.demands;
   set('composefs', 'minimum-timestamp', minimumTimestamp?.toString());
   if (metadata.length > 0)
-    set('composefs', 'require-metadata', metadata.map(({ key, value }) => listed(`${key}=${value}`)).join(';'));
+    set(
+      'composefs',
+      'require-metadata',
+      metadata.map(({ key, value }) => listed(`${key}=${value}`)).join(';'),
+    );
   set('etc', 'unsigned', sealed.unsignedEtc ? 'allow' : undefined);
   return text;
 }
@@ -33,7 +37,10 @@ export function writeSealed(sealed: Sealed): ByteString {
 function listed(part: string): string {
   if (part !== '' && !/;|^\s|\s$|[\0\r\n]/.test(part)) return part;
   const shown = displayByteString(byteString(part));
-  throw new SealtreeError('usage', `'${shown}' cannot stand in the sealed file: it has a ; or blanks at its ends`);
+  throw new SealtreeError(
+    'usage',
+    `'${shown}' cannot stand in the sealed file: it has a ; or blanks at its ends`,
+  );
 }
 
 function keyList(keys: readonly PublicKey[]): string | undefined {

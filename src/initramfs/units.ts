@@ -13,6 +13,8 @@ export interface Unit {
   readonly dropIns: readonly ByteString[];
   /** The values of a setting that may stand there more than once; an empty one forgets those before it. */
   values(section: string, key: string): readonly ByteString[];
+  /** Conditions or assertions, `ConditionPathExists` and the like; an empty one of any kind forgets all before it. */
+  conditions(kind: 'Condition' | 'Assert'): readonly { readonly key: string; readonly value: ByteString }[];
   /** Names of units in a setting of the kind of `Wants=` or `Requires=`, or linked from a directory of that name. */
   names(key: 'Wants' | 'Requires'): readonly ByteString[];
 }
@@ -64,6 +66,15 @@ export function loadUnit(root: RootFileSystem, name: string): Unit | 'masked' | 
     path,
     dropIns,
     values: (section, key) => collect(section, key, true),
+    conditions(kind) {
+      let found: Setting[] = [];
+      for (const setting of settings) {
+        if (setting.section !== 'Unit' || !setting.key.startsWith(kind)) continue;
+        if (setting.value === '') found = [];
+        else found.push(setting);
+      }
+      return found;
+    },
     // What was once depended on cannot be taken back.
     names: (key) => [
       ...collect('Unit', key, false).flatMap((value) =>

@@ -10,14 +10,7 @@ import { malformed, SealtreeError } from '../core/errors.ts';
 import { temporaryName, writeAll } from './atomic-file.ts';
 import { fsPath } from './fs-path.ts';
 import { ioError, isErrno } from './io-error.ts';
-import {
-  makeDirectoryAt,
-  openAt,
-  readLinkAt,
-  renameat2,
-  statAt,
-  unlinkAt,
-} from './syscalls.ts';
+import { makeDirectoryAt, openAt, readLinkAt, renameat2, statAt, unlinkAt } from './syscalls.ts';
 
 const SYMLINK_LIMIT = 40;
 const DIRECTORY = constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW;

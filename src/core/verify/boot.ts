@@ -368,7 +368,7 @@ function judgeImage(
 }
 
 /** A line of etc/fstab is enough to mount something else over the verified /usr. */
-function judgeEtc({ config, sealed, mode }: BootPolicy, judge: Judge): void {
+export function judgeEtc({ config, sealed, mode }: BootPolicy, judge: Judge): void {
   const name = 'etc';
   if (config.etcTransient) {
     judge.passed(name, '/etc is taken from the image at every boot');
