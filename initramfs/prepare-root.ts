@@ -11,7 +11,8 @@ import { init } from './init.ts';
 import { commandLine, kernel, succeed } from './sys.ts';
 import { writeAll } from './system.ts';
 
-declare const SEALTREE_VERSION: string;
+/** Name and version: a constant of its own, so that it stands in the executable as it is. */
+declare const SEALTREE_PROGRAM: string;
 
 const STDOUT = 1;
 
@@ -20,7 +21,7 @@ main();
 function main(): void {
   const [sysroot, cmdline] = commandLine.slice(1);
   if (sysroot === '--version') {
-    writeAll(STDOUT, bytesOf(utf8ByteString(`sealtree ${SEALTREE_VERSION}\n`)));
+    writeAll(STDOUT, bytesOf(utf8ByteString(`${SEALTREE_PROGRAM}\n`)));
   } else if (kernel.getpid() === 1) {
     init();
   } else if (sysroot === undefined) {

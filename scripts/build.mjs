@@ -37,7 +37,7 @@ await build({
   platform: 'neutral',
   mainFields: ['module', 'main'],
   target: 'es2022',
-  define: { SEALTREE_VERSION: JSON.stringify(version) },
+  define: { SEALTREE_PROGRAM: JSON.stringify(`sealtree ostree-prepare-root ${version}`) },
 });
 copyFileSync(`${root}initramfs/sys.c`, `${root}dist/prepare-root.c`);
 chmodSync(`${root}dist/sealtree.js`, 0o755);
