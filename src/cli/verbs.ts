@@ -20,6 +20,7 @@ export const VERBS: Readonly<Record<string, Load>> = {
   'fsverity enable': () => import('./commands/fsverity-enable.ts'),
   'fsverity measure': () => import('./commands/fsverity-measure.ts'),
   help: () => import('./commands/help.ts'),
+  image: () => import('./commands/image.ts'),
   init: () => import('./commands/init.ts'),
   'initramfs build': () => import('./commands/initramfs-build.ts'),
   'initramfs inspect': () => import('./commands/initramfs-inspect.ts'),

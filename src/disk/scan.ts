@@ -5,8 +5,7 @@
  */
 import { closeSync } from 'node:fs';
 import { type ByteString, byteString, displayByteString } from '../core/bytes/byte-string.ts';
-import { SealtreeError } from '../core/errors.ts';
-import type { Node } from '../core/ext4/layout.ts';
+import type { DiskNode, ReadContent } from '../core/fs/disk-node.ts';
 import { isDirectory, isRegular, isSymlink } from '../core/fs/mode.ts';
 import { DirectoryWalk, placeOf, readEntries } from '../node/directory.ts';
 import { joinPath } from '../node/fs-path.ts';
@@ -25,9 +24,9 @@ export interface ScanRules {
 }
 
 export interface ScannedTree {
-  readonly root: Node;
+  readonly root: DiskNode;
   /** Reads the content of one of its regular files. */
-  readonly read: (node: Node, take: (piece: Uint8Array) => void) => void;
+  readonly read: ReadContent;
   /** Gives back what deep directories need; nothing can be read then. */
   readonly close: () => void;
 }
@@ -42,18 +41,21 @@ interface Directory {
   readonly path: ByteString;
   readonly place: ByteString;
   readonly status: FileStatus;
-  readonly entries: Map<ByteString, Node>;
+  readonly entries: Map<ByteString, DiskNode>;
 }
 
 const BUFFER_SIZE = 1024 * 1024;
 
-/** @throws SealtreeError `io`: `reading PATH: …` */
+/**
+ * @param path of a directory, or of a single file
+ * @throws SealtreeError `io`: `reading PATH: …`
+ */
 export function scanTree(path: ByteString, rules: ScanRules): ScannedTree {
   const walk = new DirectoryWalk();
-  const sources = new Map<Node, Source>();
-  const links = new Map<string, Node>();
+  const sources = new Map<DiskNode, Source>();
+  const links = new Map<string, DiskNode>();
   const pending: Directory[] = [];
-  const take = (directory: number, name: ByteString, place: ByteString, below: ByteString): Node => {
+  const take = (directory: number, name: ByteString, place: ByteString, below: ByteString): DiskNode => {
     const status = statAt(directory, name);
     const key = `${status.dev}:${status.ino}`;
     const known = isDirectory(status.mode) || status.nlink < 2 ? undefined : links.get(key);
@@ -65,14 +67,12 @@ export function scanTree(path: ByteString, rules: ScanRules): ScannedTree {
     const node = makeNode(directory, name, place, status, below, rules);
     if (status.nlink > 1) links.set(key, node);
     if (node.entries !== undefined && !rules.empty(below))
-      pending.push({ path: below, place, status, entries: node.entries as Map<ByteString, Node> });
+      pending.push({ path: below, place, status, entries: node.entries as Map<ByteString, DiskNode> });
     if (isRegular(status.mode)) sources.set(node, { path: below, place, stamp: status });
     return node;
   };
   try {
     const root = reading(path, () => take(AT_FDCWD, path, path, byteString('')));
-    if (root.entries === undefined)
-      throw new SealtreeError('io', `reading ${displayByteString(path)}: Not a directory`, { errno: 'ENOTDIR' });
     for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
       const { path: below, place, status, entries } = next;
       reading(joinPath(path, below), () => {
@@ -107,7 +107,7 @@ function makeNode(
   status: FileStatus,
   path: ByteString,
   { verity, immutable, timestamp }: ScanRules,
-): Node {
+): DiskNode {
   const { mode, uid, gid, rdev, size, mtimeSec } = status;
   return {
     mode,

@@ -7,7 +7,7 @@
 import { roundUp } from '../bytes/align.ts';
 import { type ByteString, byteString } from '../bytes/byte-string.ts';
 import { malformed, SealtreeError } from '../errors.ts';
-import type { Xattr } from '../fs/file-tree.ts';
+import type { DiskNode } from '../fs/disk-node.ts';
 import { isDirectory, isRegular, isSymlink } from '../fs/mode.ts';
 import { verityParameters } from '../verity/descriptor.ts';
 import { treeOffsets } from '../verity/merkle.ts';
@@ -29,29 +29,6 @@ import {
 } from './format.ts';
 import { encodeInodeXattrs, encodeXattrBlock } from './xattrs.ts';
 
-/** A file of the tree to be written. Names that share one object are hard links. */
-export interface Node {
-  /** `st_mode` with the type bits. */
-  readonly mode: number;
-  readonly uid: number;
-  readonly gid: number;
-  /** As the kernel packs device numbers in 32 bits. */
-  readonly rdev: number;
-  /** Seconds since 1970. */
-  readonly mtime: number;
-  readonly xattrs: readonly Xattr[];
-  /** Bytes of a regular file. */
-  readonly size: number;
-  /** Of a symlink. */
-  readonly target: ByteString | undefined;
-  /** Whether the kernel is to check what is read of this regular file. */
-  readonly verity: boolean;
-  /** `chattr +i`. */
-  readonly immutable: boolean;
-  /** Of a directory, in any order. */
-  readonly entries: ReadonlyMap<ByteString, Node> | undefined;
-}
-
 /** Blocks of a file that lie behind each other on the disk as well. */
 export interface Extent {
   /** Block of the file. */
@@ -62,7 +39,7 @@ export interface Extent {
 }
 
 export interface PlacedNode {
-  readonly node: Node;
+  readonly node: DiskNode;
   readonly number: number;
   readonly links: number;
   readonly extents: readonly Extent[];
@@ -133,7 +110,7 @@ interface Pieces {
  * @param free bytes to be free at least
  * @throws SealtreeError `unsupported` if the tree does not fit, or a file of it cannot be stored
  */
-export function layOut(root: Node, { size, free }: { size?: number | undefined; free: number }): Layout {
+export function layOut(root: DiskNode, { size, free }: { size?: number | undefined; free: number }): Layout {
   const nodes = numberNodes(root);
   const needed = nodes.reduce((sum, node) => sum + blocksOf(node), 0) + Math.ceil(free / BLOCK_SIZE);
   const lastInode = FIRST_INODE + nodes.length - 2;
@@ -158,8 +135,8 @@ export function verityPlace(size: number): { start: number; treeSize: number; bl
 }
 
 /** Numbers the tree depth first: the root is 2, lost+found 11, the others follow. */
-function numberNodes(root: Node): Building[] {
-  const known = new Map<Node, Building>();
+function numberNodes(root: DiskNode): Building[] {
+  const known = new Map<DiskNode, Building>();
   const placedRoot = building(root, ROOT_INODE, undefined);
   const lost = building(root.entries?.get(LOST_AND_FOUND) ?? lostAndFound(root), FIRST_INODE, placedRoot);
   known.set(root, placedRoot);
@@ -174,7 +151,7 @@ function numberNodes(root: Node): Building[] {
     const below: Building[] = [];
     for (const name of [...children.keys()].sort()) {
       if (name.length === 0 || name.length > MAX_NAME) throw malformed(`name of ${name.length} bytes`);
-      const node = children.get(name) as Node;
+      const node = children.get(name) as DiskNode;
       let placed = known.get(node);
       if (placed === undefined) {
         placed = building(node, next++, directory);
@@ -196,11 +173,11 @@ function numberNodes(root: Node): Building[] {
   return nodes;
 }
 
-function lostAndFound(root: Node): Node {
+function lostAndFound(root: DiskNode): DiskNode {
   return { ...root, mode: 0o040700, uid: 0, gid: 0, xattrs: [], immutable: false, entries: new Map() };
 }
 
-function building(node: Node, number: number, parent: PlacedNode | undefined): Building {
+function building(node: DiskNode, number: number, parent: PlacedNode | undefined): Building {
   const inlineXattrs =
     node.xattrs.length === 0
       ? undefined

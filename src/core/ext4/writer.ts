@@ -9,6 +9,7 @@ import { roundUp } from '../bytes/align.ts';
 import { type ByteString, byteString, bytesOf, writeByteString } from '../bytes/byte-string.ts';
 import { crc32c } from '../bytes/crc.ts';
 import { SealtreeError } from '../errors.ts';
+import type { ReadContent, Sink } from '../fs/disk-node.ts';
 import { isRegular, isSymlink } from '../fs/mode.ts';
 import type { Hash } from '../hash.ts';
 import { DESCRIPTOR_SIZE, verityParameters } from '../verity/descriptor.ts';
@@ -43,15 +44,7 @@ import {
   SUPERBLOCK_SIZE,
   xattrBlockChecksum,
 } from './format.ts';
-import {
-  type Extent,
-  entrySize,
-  type Group,
-  type Layout,
-  type Node,
-  type PlacedNode,
-  verityPlace,
-} from './layout.ts';
+import { type Extent, entrySize, type Group, type Layout, type PlacedNode, verityPlace } from './layout.ts';
 
 export interface Ext4Options {
   /** 16 bytes each: what names the file system, and what its directory hashes begin with. */
@@ -63,13 +56,7 @@ export interface Ext4Options {
   readonly timestamp: number;
 }
 
-/** Takes `data` for the disk at `at`; what is never written is zeros. `data` is valid during the call only. */
-export type Sink = (at: number, data: Uint8Array) => void;
-
-/** Gives the content of a regular file, in pieces of any size, to `take`. */
-export type ReadContent = (node: Node, take: (piece: Uint8Array) => void) => void;
-
-/** Blocks with that many errors behave as the kernel's default says; mount with xattrs and ACLs. */
+/** What the kernel does by itself: go on after errors, mount with xattrs and ACLs. */
 const ERRORS_CONTINUE = 1;
 const MOUNT_XATTR_ACL = 0xc;
 const HALF_MD4 = 1;
