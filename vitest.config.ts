@@ -4,6 +4,7 @@ import { defineConfig } from 'vitest/config';
 
 const build = './test/setup/build.ts';
 const peers = './test/setup/peers.ts';
+const diskTools = './test/setup/disk-tools.ts';
 const boot = './test/setup/boot.ts';
 
 export default defineConfig({
@@ -38,7 +39,7 @@ export default defineConfig({
         test: {
           name: 'live',
           include: ['test/live/**/*.test.ts'],
-          globalSetup: [build, peers],
+          globalSetup: [build, peers, diskTools],
           testTimeout: 600_000,
           hookTimeout: 600_000,
           sequence: { groupOrder: 1 },

@@ -21,6 +21,7 @@ export const VERBS: Readonly<Record<string, Load>> = {
   'fsverity measure': () => import('./commands/fsverity-measure.ts'),
   help: () => import('./commands/help.ts'),
   image: () => import('./commands/image.ts'),
+  'image verify': () => import('./commands/image-verify.ts'),
   init: () => import('./commands/init.ts'),
   'initramfs build': () => import('./commands/initramfs-build.ts'),
   'initramfs inspect': () => import('./commands/initramfs-inspect.ts'),

@@ -1,36 +1,21 @@
 /** `sealtree verify`: the boot decision for a commit, a deployment or an image, and every object behind it. @module */
 import { realpathSync, statSync } from 'node:fs';
-import {
-  type ByteString,
-  byteString,
-  byteStringFrom,
-  displayByteString,
-} from '../../core/bytes/byte-string.ts';
+import { type ByteString, byteString, displayByteString } from '../../core/bytes/byte-string.ts';
 import { isChecksum } from '../../core/bytes/hex.ts';
-import {
-  loadPrepareRoot,
-  type PrepareRoot,
-  parsePrepareRoot,
-  withKernelArguments,
-} from '../../core/conf/prepare-root.ts';
+import { loadPrepareRoot, type PrepareRoot, withKernelArguments } from '../../core/conf/prepare-root.ts';
 import { EXIT_STATUS, SealtreeError } from '../../core/errors.ts';
-import { distinct, loadKeysFile, loadTrustedKeys } from '../../core/sign/key-sources.ts';
-import { type PublicKey, parsePublicKey } from '../../core/sign/keys.ts';
-import type { GivenPolicy } from '../../core/verify/boot-policy.ts';
 import { explainVerification, verificationJson } from '../../core/verify/explain.ts';
 import { makePolicy, STRICT_CONFIG } from '../../core/verify/policy.ts';
 import { isValid, type Verification } from '../../core/verify/report.ts';
 import { fsPath } from '../../node/fs-path.ts';
 import { ioError } from '../../node/io-error.ts';
-import { readFileLimited } from '../../node/read-file.ts';
 import { nodeSystem } from '../../node/system.ts';
 import { type VerifyOptions, verifyBoot, verifyCommit, verifyImage } from '../../repo/verify-target.ts';
+import { givenConfig, givenKeys, POLICY_OPTIONS, readConfigFile } from '../given-policy.ts';
 import { startProgress } from '../progress.ts';
 import { absolutePath, openRepository } from '../repository.ts';
 import { usageError } from '../usage.ts';
 import type { Context, OptionValues, Verb } from '../verb.ts';
-
-const CONFIG_LIMIT = 1024 * 1024;
 
 export const verb: Verb = {
   tool: 'sealtree',
@@ -39,17 +24,7 @@ export const verb: Verb = {
   operands: 'REV|DEPLOYMENT|SYSROOT|IMAGE',
   options: [
     { flags: '--repo <path>', description: 'repository (of a deployment: its own by default)' },
-    { flags: '--key <base64>', description: 'a public key to accept; may be given more than once' },
-    { flags: '--keys-file <file>', description: 'file of public keys to accept, one a line' },
-    {
-      flags: '--keys-dir <directory>',
-      description: 'directory with trusted.ed25519 and revoked.ed25519, files and .d directories',
-    },
-    {
-      flags: '--config <path>',
-      description:
-        'the prepare-root.conf that says what must hold, or an unpacked initramfs with it and its keys',
-    },
+    ...POLICY_OPTIONS,
     {
       flags: '--cmdline <arguments>',
       description: 'kernel arguments to take into account: ostree= names the deployment of a SYSROOT',
@@ -147,16 +122,6 @@ function sysrootOf(deployment: ByteString): ByteString {
   );
 }
 
-/** The configuration of a boot: that of an initramfs, which has its keys too, one file, or the strictest. */
-function givenConfig(options: OptionValues): { config: GivenPolicy['config']; root: ByteString } {
-  const given = options.value('config');
-  if (given === undefined)
-    return { config: { path: undefined, config: STRICT_CONFIG }, root: byteString('') };
-  if (statSync(fsPath(given), { throwIfNoEntry: false })?.isDirectory() === true)
-    return { config: undefined, root: given };
-  return { config: { path: given, config: readConfigFile(given) }, root: byteString('') };
-}
-
 /** A rev never begins with a dot or slash; anything else that is there is a path unless a repository was named. */
 function kindOf(name: ByteString, options: OptionValues): 'rev' | 'deployment' | 'sysroot' | 'image' {
   if (options.has('digest') || options.has('basedir')) return 'image';
@@ -189,22 +154,4 @@ function readConfig(
     : { path: given, config: readConfigFile(given) };
   for (const key of config.unknown) warn(`${displayByteString(path ?? given)}: ${key} means nothing`);
   return { config, root: byteString(isRoot ? given : '') };
-}
-
-function readConfigFile(path: ByteString): PrepareRoot {
-  const shown = displayByteString(path);
-  const data = readFileLimited(path, shown, CONFIG_LIMIT);
-  if (data === undefined) throw new SealtreeError('missing', `${shown}: No such file or directory`);
-  return parsePrepareRoot(byteStringFrom(data), path);
-}
-
-/** Undefined if no key was named at all, and the configuration has none of its own. */
-function givenKeys(options: OptionValues): PublicKey[] | undefined {
-  const named = ['key', 'keys-file', 'keys-dir'].some((option) => options.has(option));
-  if (!named) return options.has('config') ? undefined : loadTrustedKeys(nodeSystem, undefined);
-  return distinct([
-    ...options.values('key').map((word, i) => parsePublicKey(word, `--key number ${i + 1}`)),
-    ...options.values('keys-file').flatMap((path) => loadKeysFile(nodeSystem, path)),
-    ...options.values('keys-dir').flatMap((path) => loadTrustedKeys(nodeSystem, path)),
-  ]);
 }

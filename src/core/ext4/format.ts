@@ -120,7 +120,7 @@ export function inodeSeed(seed: number, inode: number, generation: number): numb
 /** The checksum of an inode, whose own two halves of it count as zeros. */
 export function inodeChecksum(seed: number, number: number, inode: Uint8Array): number {
   const view = new DataView(inode.buffer, inode.byteOffset, inode.byteLength);
-  const copy = inode.slice();
+  const copy = new Uint8Array(inode);
   copy.fill(0, INODE.checksumLow, INODE.checksumLow + 2);
   if (inode.length > 128) copy.fill(0, INODE.checksumHigh, INODE.checksumHigh + 2);
   return crc32c(inodeSeed(seed, number, view.getUint32(INODE.generation, true)), copy);
@@ -129,7 +129,7 @@ export function inodeChecksum(seed: number, number: number, inode: Uint8Array): 
 /** The checksum of a group descriptor: 16 bits, at 0x1e of it. */
 export function groupChecksum(seed: number, group: number, descriptor: Uint8Array): number {
   wordView.setUint32(0, group, true);
-  const copy = descriptor.slice();
+  const copy = new Uint8Array(descriptor);
   copy.fill(0, 0x1e, 0x20);
   return crc32c(crc32c(seed, word.subarray(0, 4)), copy) & 0xffff;
 }
@@ -138,7 +138,7 @@ export function groupChecksum(seed: number, group: number, descriptor: Uint8Arra
 export function xattrBlockChecksum(seed: number, block: number, data: Uint8Array): number {
   wordView.setUint32(0, block % 2 ** 32, true);
   wordView.setUint32(4, Math.floor(block / 2 ** 32), true);
-  const copy = data.slice();
+  const copy = new Uint8Array(data);
   copy.fill(0, 0x10, 0x14);
   return crc32c(crc32c(seed, word), copy);
 }

@@ -113,6 +113,11 @@ export class Ext4Reader {
     return this.#superblock.blockSize;
   }
 
+  /** Bytes of the whole file system. */
+  get size(): number {
+    return this.#superblock.blocks * this.#superblock.blockSize;
+  }
+
   get root(): Ext4Inode {
     return this.inode(ROOT_INODE);
   }
@@ -126,7 +131,7 @@ export class Ext4Reader {
     const at = ((number - 1) % inodesPerGroup) * inodeSize;
     if (table < 1 || table + Math.floor(at / blockSize) >= blocks)
       throw malformed(`inode ${number}: its table is outside the file system`);
-    const data = this.#source.read(table * blockSize + at, inodeSize).slice();
+    const data = new Uint8Array(this.#source.read(table * blockSize + at, inodeSize));
     const view = viewOf(data);
     if (seed !== undefined) {
       const high = inodeSize > 128 && view.getUint16(INODE.extraSize, true) >= 4;
@@ -138,7 +143,9 @@ export class Ext4Reader {
     }
     const flags = view.getUint32(0x20, true);
     const size = view.getUint32(0x04, true) + view.getUint32(0x6c, true) * 2 ** 32;
-    if (!Number.isSafeInteger(size)) throw malformed(`inode ${number}: size ${size}`);
+    // Holes may make a file larger than what it is on, but not the files of these disks; reading has an end so.
+    if (size > blocks * blockSize)
+      throw malformed(`inode ${number}: ${size} bytes, more than the file system has`);
     return {
       number,
       mode: view.getUint16(0, true),
@@ -178,8 +185,8 @@ export class Ext4Reader {
     const { blockSize, seed } = this.#superblock;
     const indexed = (viewOf(inode.data).getUint32(0x20, true) & INODE_FLAG.index) !== 0;
     for (const { logical, physical, length, unwritten } of this.extents(inode)) {
-      if (unwritten || (logical + length) * blockSize > inode.size) throw malformed(`${what}: has a hole`);
-      for (let i = 0; i < length; i++) {
+      if (unwritten) throw malformed(`${what}: has a hole`);
+      for (let i = 0; i < length && (logical + i) * blockSize < inode.size; i++) {
         const block = this.#source.read((physical + i) * blockSize, blockSize);
         if (seed !== undefined) this.#checkDirectoryBlock(inode, block, indexed, what);
         readEntries(block, entries, what);
@@ -293,7 +300,7 @@ export class Ext4Reader {
       const block = view.getUint32(entry + 4, true) + view.getUint16(entry + 8, true) * 2 ** 32;
       if (view.getUint32(entry, true) < next || block === 0 || block >= blocks)
         throw malformed(`${what}: extents lead out of order or outside`);
-      const node = this.#source.read(block * blockSize, blockSize).slice();
+      const node = new Uint8Array(this.#source.read(block * blockSize, blockSize));
       const below = viewOf(node);
       if (below.getUint16(6, true) !== top.depth - 1 || entryCount(below, top.depth - 1, what) === 0)
         throw malformed(`${what}: block ${block} holds no extents`);
@@ -328,7 +335,7 @@ export class Ext4Reader {
     }
     if (block >= blocks) throw malformed(`group ${group}: descriptor is outside the file system`);
     const at = block * blockSize + (group % inBlock) * descriptorSize;
-    const descriptor = this.#source.read(at, descriptorSize).slice();
+    const descriptor = new Uint8Array(this.#source.read(at, descriptorSize));
     const view = viewOf(descriptor);
     if (seed !== undefined && groupChecksum(seed, group, descriptor) !== view.getUint16(0x1e, true))
       throw malformed(`group ${group}: descriptor has a wrong checksum`);
@@ -357,7 +364,7 @@ export class Ext4Reader {
 function readSuperblock(source: ImageSource): Superblock {
   const what = 'ext4 superblock';
   if (source.size < SUPERBLOCK_OFFSET + SUPERBLOCK_SIZE) throw malformed(`${what}: disk is too small`);
-  const data = source.read(SUPERBLOCK_OFFSET, SUPERBLOCK_SIZE).slice();
+  const data = new Uint8Array(source.read(SUPERBLOCK_OFFSET, SUPERBLOCK_SIZE));
   const view = viewOf(data);
   const u16 = (at: number) => view.getUint16(at, true);
   const u32 = (at: number) => view.getUint32(at, true);

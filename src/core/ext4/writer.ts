@@ -5,7 +5,6 @@
  * Defined by Linux: Documentation/filesystems/ext4, fs/ext4/verity.c; the journal's superblock: journal.rst there.
  * @module
  */
-import { roundUp } from '../bytes/align.ts';
 import { type ByteString, byteString, bytesOf, writeByteString } from '../bytes/byte-string.ts';
 import { crc32c } from '../bytes/crc.ts';
 import { SealtreeError } from '../errors.ts';
@@ -518,9 +517,4 @@ function encodeSuperblock(
   out[0x175] = 1; // checksums are CRC-32C
   u32(0x3fc, crc32c(0xffffffff, out.subarray(0, 0x3fc)));
   return out;
-}
-
-/** Bytes that a file of this size and its verity data take on the disk. */
-export function storedSize(size: number): number {
-  return roundUp(size, BLOCK_SIZE) + verityPlace(size).blocks * BLOCK_SIZE;
 }

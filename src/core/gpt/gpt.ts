@@ -99,7 +99,7 @@ function readTable(disk: ImageSource, at: number, sectors: number): Partition[] 
   const view = new DataView(header.buffer, header.byteOffset, header.byteLength);
   if (!SIGNATURE.split('').every((char, i) => header[i] === char.charCodeAt(0))) return undefined;
   if (view.getUint32(12, true) !== HEADER_SIZE) return 'header has an unknown size';
-  const checked = header.slice(0, HEADER_SIZE);
+  const checked = new Uint8Array(header.subarray(0, HEADER_SIZE));
   checked.fill(0, 16, 20);
   if (crc32(checked) !== view.getUint32(16, true)) return 'header has a wrong checksum';
   const tableAt = numberAt(view, 72);
@@ -202,7 +202,7 @@ function encodeGuid(guid: string): Uint8Array {
 }
 
 function decodeGuid(data: Uint8Array): string {
-  return formatUuid(swapGuid(data.slice()));
+  return formatUuid(swapGuid(new Uint8Array(data)));
 }
 
 function swapGuid(data: Uint8Array): Uint8Array {
