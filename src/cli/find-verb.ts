@@ -47,15 +47,17 @@ export async function findVerb(program: Tool, words: readonly ByteString[]): Pro
   }
 }
 
-/** The longest run of words, two at most, that names a verb; ostree's options may stand before it. */
+/** The longest run of words, three at most, that names a verb; ostree's options may stand before it. */
 async function findOwn(words: readonly ByteString[]): Promise<Found | NotFound> {
   const first = words.findIndex((word) => !word.startsWith('-'));
   const leading = first < 0 ? words : words.slice(0, first);
   if (first >= 0) {
-    for (const length of [2, 1]) {
+    for (const length of [3, 2, 1]) {
       const name = words.slice(first, first + length).join(' ');
       const found = await load('sealtree', name, [...leading, ...words.slice(first + length)]);
       if (found !== undefined) return found;
+      if (length > 1 && isRefusedVerb('ostree', name))
+        return notFound('sealtree', optionError(refusal(`ostree ${name}`)));
     }
   }
   if (leading.includes('--help' as ByteString) || leading.includes('-h' as ByteString)) {
@@ -71,18 +73,19 @@ async function findOwn(words: readonly ByteString[]): Promise<Found | NotFound> 
   return notFound('sealtree', usageError(`unknown command '${named}'`));
 }
 
-/** The first word that is no option is the command, wherever it stands. */
+/** The first word that is no option is the command, wherever it stands; of `admin` so is the next, and of `admin kargs`. */
 async function findOstree(words: readonly ByteString[]): Promise<Found | NotFound> {
-  const at = words.findIndex((word) => !word.startsWith('-'));
-  const rest = at < 0 ? words : [...words.slice(0, at), ...words.slice(at + 1)];
-  const name = at < 0 ? undefined : (words[at] as ByteString);
-  if (name !== undefined) {
+  const places = words.flatMap((word, at) => (word.startsWith('-') ? [] : [at])).slice(0, 3);
+  for (let length = places.length; length > 0; length--) {
+    const used = places.slice(0, length);
+    const name = used.map((at) => words[at]).join(' ');
+    const rest = words.filter((_, at) => !used.includes(at));
     const found = await load('ostree', name, rest);
     if (found?.verb.tool === 'ostree') return found;
-    if (isRefusedVerb('ostree', name)) {
-      return notFound('ostree', optionError(refusal(`ostree ${name}`)));
-    }
+    if (isRefusedVerb('ostree', name)) return notFound('ostree', optionError(refusal(`ostree ${name}`)));
   }
+  const at = places[0];
+  const rest = words.filter((_, i) => i !== at);
   try {
     const parsed = parseGOption(GLOBAL_OPTIONS, rest, () => {});
     if (typeof parsed === 'string') return notFound('ostree', parsed);
@@ -91,7 +94,7 @@ async function findOstree(words: readonly ByteString[]): Promise<Found | NotFoun
   }
   return notFound(
     'ostree',
-    usageError(name === undefined ? 'No command specified' : `Unknown command '${shown(name)}'`),
+    usageError(at === undefined ? 'No command specified' : `Unknown command '${shown(words[at])}'`),
   );
 }
 

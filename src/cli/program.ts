@@ -11,6 +11,13 @@ const REPO_OPTION: OptionSpec = {
   flags: '--repo <path>',
   description: 'Repository (default: the current directory if it is one, else /sysroot/ostree/repo)',
 };
+const SYSROOT_OPTIONS: readonly OptionSpec[] = [
+  {
+    flags: '--sysroot <path>',
+    description: 'Sysroot (default: OSTREE_SYSROOT, else that of the running system)',
+  },
+  { flags: '--print-current-dir', description: 'Print the directory of the default deployment and exit' },
+];
 const VERBOSE_OPTION: OptionSpec = {
   flags: '-v, --verbose',
   description: 'Taken for compatibility, prints nothing more',
@@ -22,8 +29,9 @@ export const HELP_OPTION: Option = optionOf({ flags: '-h, --help', description: 
 
 /** The options of `verb` as `program` offers them, with those that every verb of its tool has. */
 export function optionsOf(verb: Verb, program: Tool): OptionSpec[] {
+  const place = verb.path[0] === 'admin' ? SYSROOT_OPTIONS : [REPO_OPTION];
   const all =
-    verb.tool === 'ostree' ? [REPO_OPTION, ...verb.options, VERBOSE_OPTION, VERSION_OPTION] : verb.options;
+    verb.tool === 'ostree' ? [...place, ...verb.options, VERBOSE_OPTION, VERSION_OPTION] : verb.options;
   if (program === 'sealtree') return [...all];
   return all
     .filter((option) => option.ownOnly !== true)

@@ -4,6 +4,8 @@
  * @module
  */
 
+const STAGED = 'a deployment is complete when `admin deploy` ends, nothing is left for the shutdown';
+const REMOTES = 'no transport between machines yet; `pull-local` and `admin deploy` take a new commit';
 const TAR = 'no tar archives yet';
 const SELINUX = 'labels are taken from the tree, no policy is read';
 const DELTAS = 'static deltas are neither made nor applied';
@@ -12,7 +14,19 @@ const GPG = 'signatures are Ed25519 only';
 /** Verbs by tool, each with the reason. */
 export const REFUSED_VERBS: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   ostree: {
-    admin: 'deployments are not managed yet',
+    'admin boot-complete': STAGED,
+    'admin config-diff': '`diff` compares /usr/etc with /etc',
+    'admin finalize-staged': STAGED,
+    'admin impl-prepare-soft-reboot': 'soft reboots are prepared by ostree',
+    'admin instutil': 'for installers of long ago; `admin kargs` and `commit` do what is left of it',
+    'admin lock-finalization': STAGED,
+    'admin post-copy': '`admin deploy` turns fs-verity on; `fsverity enable` does for single files',
+    'admin prepare-soft-reboot': 'soft reboots are prepared by ostree',
+    'admin set-origin': REMOTES,
+    'admin state-overlay': 'no overlays below /var',
+    'admin switch': REMOTES,
+    'admin unlock': 'a deployment that can be changed is not the one that was signed',
+    'admin upgrade': REMOTES,
     checksum:
       'no use of it is known besides debugging; `fsverity digest` and `ls -C` tell what an image needs',
     'create-usb': 'no transport between machines yet',
@@ -34,6 +48,13 @@ export const REFUSED_VERBS: Readonly<Record<string, Readonly<Record<string, stri
 
 /** Options by tool and verb as they are called, each with the reason; written as help texts do: `-e, --editor`. */
 export const REFUSED_OPTIONS: Readonly<Record<string, Readonly<Record<string, string>>>> = {
+  'ostree admin deploy': {
+    '--stage': STAGED,
+    '--lock-finalization': STAGED,
+  },
+  'ostree admin status': {
+    '-V, --verify': 'no keys of remotes; `sign --verify` and `verify` check a commit',
+  },
   'ostree checkout': {
     '--selinux-policy': SELINUX,
     '--selinux-prefix': SELINUX,

@@ -8,6 +8,17 @@ type Load = () => Promise<{ readonly verb: Verb }>;
  * behind the tool's name (`fsverity digest`), a tool without verbs under its name (`mkcomposefs`).
  */
 export const VERBS: Readonly<Record<string, Load>> = {
+  admin: () => import('./commands/admin.ts'),
+  'admin cleanup': () => import('./commands/admin-cleanup.ts'),
+  'admin deploy': () => import('./commands/admin-deploy.ts'),
+  'admin init-fs': () => import('./commands/admin-init-fs.ts'),
+  'admin kargs edit-in-place': () => import('./commands/admin-kargs-edit-in-place.ts'),
+  'admin os-init': () => import('./commands/admin-os-init.ts'),
+  'admin pin': () => import('./commands/admin-pin.ts'),
+  'admin set-default': () => import('./commands/admin-set-default.ts'),
+  'admin stateroot-init': () => import('./commands/admin-stateroot-init.ts'),
+  'admin status': () => import('./commands/admin-status.ts'),
+  'admin undeploy': () => import('./commands/admin-undeploy.ts'),
   cat: () => import('./commands/cat.ts'),
   checkout: () => import('./commands/checkout.ts'),
   commit: () => import('./commands/commit.ts'),

@@ -29,6 +29,7 @@ const call = {
   fsmount: foreign('syscall', 'long', ['long', 'int', 'uint', 'uint']),
   mountSetattr: foreign('syscall', 'long', ['long', 'int', 'void *', 'uint', 'void *', 'uint64']),
   ioctl: foreign('ioctl', 'int', ['int', 'ulong', 'void *']),
+  unshare: foreign('unshare', 'int', ['int']),
 };
 
 /** mount(2). An option string may be longer than a page only where the kernel says so. */
@@ -42,6 +43,12 @@ export function mount(
   const path = (text: ByteString | null, slot: number) => (text === null ? null : cPath(text, slot));
   const data = options === null ? null : Buffer.from(`${options}\0`, 'latin1');
   checked('mount', call.mount(path(source, 0), cPath(target, 1), path(type, 2), flags, data));
+}
+
+/** Gives this thread, and those it starts from now on, a copy of all mounts for itself. */
+export function unshareMounts(): void {
+  const CLONE_NEWNS = 0x20000;
+  checked('unshare', call.unshare(CLONE_NEWNS));
 }
 
 /** umount2(2). */

@@ -194,6 +194,24 @@ export function renameat2(
   checked('renameat2', call.renameat2(fromDirectory, cPath(from), toDirectory, cPath(to, 1), flags));
 }
 
+const FIFREEZE = 0xc0045877;
+const FITHAW = 0xc0045878;
+
+/** Stops all writing to the file system that `fd` is on, when everything, the journal included, is in its place. */
+export function freezeFileSystem(fd: number): void {
+  checked(
+    'ioctl(FIFREEZE)',
+    retried(() => call.ioctlNumber(fd, FIFREEZE, 0)),
+  );
+}
+
+export function thawFileSystem(fd: number): void {
+  checked(
+    'ioctl(FITHAW)',
+    retried(() => call.ioctlNumber(fd, FITHAW, 0)),
+  );
+}
+
 const FICLONE = 0x40049409;
 
 /**
@@ -214,6 +232,30 @@ export function copyFileRange(source: number, target: number, length: number): n
     'copy_file_range',
     retried(() => call.copyFileRange(source, null, target, null, length, 0)),
   );
+}
+
+const FS_IOC_GETFLAGS = 0x80086601;
+const FS_IOC_SETFLAGS = 0x40086602;
+const FS_IMMUTABLE_FL = 0x10;
+
+/**
+ * Sets or takes away the immutable bit of an open file or directory: nobody may change it, root included.
+ * Does nothing where the file system has no such bit or the caller not the right, as ostree does.
+ */
+export function setImmutable(fd: number, immutable: boolean): void {
+  const flags = Buffer.alloc(8);
+  const mayFail = (result: number, name: string) => {
+    if (result >= 0) return true;
+    const number = lastErrno();
+    if (['EPERM', 'EOPNOTSUPP', 'ENOTTY'].includes(errorName(number))) return false;
+    throw systemCallError(name, number);
+  };
+  if (!mayFail(call.ioctlPointer(fd, FS_IOC_GETFLAGS, flags), 'ioctl(EXT2_IOC_GETFLAGS)')) return;
+  const before = flags.readUInt32LE(0);
+  const after = immutable ? before | FS_IMMUTABLE_FL : before & ~FS_IMMUTABLE_FL;
+  if (after === before) return;
+  flags.writeUInt32LE(after >>> 0, 0);
+  mayFail(call.ioctlPointer(fd, FS_IOC_SETFLAGS, flags), 'ioctl(EXT2_IOC_SETFLAGS)');
 }
 
 // ---- fs-verity

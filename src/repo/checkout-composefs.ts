@@ -5,6 +5,7 @@
  */
 import { closeSync, constants, fchmodSync, openSync, renameSync, unlinkSync } from 'node:fs';
 import { type ByteString, byteString } from '../core/bytes/byte-string.ts';
+import { hexOf } from '../core/bytes/hex.ts';
 import { prefixed, SealtreeError } from '../core/errors.ts';
 import type { Commit } from '../core/ostree/commit.ts';
 import { type ComposefsReader, composefsTree } from '../core/ostree/composefs-tree.ts';
@@ -15,23 +16,30 @@ import { temporaryName, writeAll } from '../node/atomic-file.ts';
 import { fsPath } from '../node/fs-path.ts';
 import { ioError, isErrno } from '../node/io-error.ts';
 import { enableVerity } from '../node/syscalls.ts';
+import { nodeSystem } from '../node/system.ts';
 import { forgetTemporary, registerTemporary } from '../node/temporary.ts';
 import { examineTree } from './examine-tree.ts';
 import type { Repo } from './repo.ts';
 import { writeSettings } from './write-settings.ts';
 
 /**
- * @param digests whether files carry fs-verity digests; then all their content is read, and held against its name
+ * Which files of the image carry an fs-verity digest: all, and then all their content is read and held against its
+ * name; those that the kernel guards already; or none.
+ */
+export type ImageDigests = 'all' | 'measured' | 'none';
+
+/**
  * @throws SealtreeError `mismatch` in ostree's words if the image is not the one that the commit names
  */
 export async function checkOutComposefs(
   repo: Repo,
   checksum: string,
   destination: ByteString,
-  { digests }: { readonly digests: boolean },
+  { digests }: { readonly digests: ImageDigests },
 ): Promise<void> {
   const commit = repo.commit(checksum);
-  const reader = digests ? await digestedReader(repo, commit) : plainReader(repo);
+  const reader =
+    digests === 'all' ? await digestedReader(repo, commit) : plainReader(repo, digests === 'measured');
   const root = composefsTree(reader, commit.rootDirtree, commit.rootDirmeta);
   // Beside the destination, which may be on another file system than anything else here.
   const temporary = temporaryName(destination);
@@ -44,7 +52,7 @@ export async function checkOutComposefs(
   registerTemporary(temporary);
   try {
     const { digest } = digestImage(root, undefined, (chunk) => writeAll(fd, chunk));
-    if (digests) requireDigest(commit, digest);
+    if (digests === 'all') requireDigest(commit, digest);
     fchmodSync(fd, 0o644);
     fd = enableVerityOn(repo, fd);
     try {
@@ -69,19 +77,27 @@ async function digestedReader(repo: Repo, commit: Commit): Promise<ComposefsRead
   throw new SealtreeError('mismatch', message, { object: `${first.checksum}.${first.type}` });
 }
 
-function plainReader(repo: Repo): ComposefsReader {
+function plainReader(repo: Repo, measured: boolean): ComposefsReader {
   return {
     dirtree: (checksum) => repo.dirtree(checksum),
     dirmeta: (checksum) => repo.dirmeta(checksum),
     file(checksum) {
       try {
-        const { header, size } = repo.file(checksum);
-        return { header, size, verity: undefined };
+        const { header, size, contentFile } = repo.file(checksum);
+        const verity =
+          measured && contentFile !== undefined && size > 0 ? measured256(contentFile) : undefined;
+        return { header, size, verity };
       } catch (error) {
         throw prefixed(`Checking out composefs: Processing ${checksum}`, error);
       }
     },
   };
+}
+
+/** The digest that the kernel enforces, of the kind that images carry. */
+function measured256(path: ByteString): string | undefined {
+  const { digest } = nodeSystem.examineVerity(path) ?? {};
+  return digest?.algorithm === 'sha256' ? hexOf(digest.digest) : undefined;
 }
 
 function requireDigest(commit: Commit, found: string): void {

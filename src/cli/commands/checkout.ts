@@ -153,7 +153,8 @@ async function checkOutOne(
   const newer = NEWER_OPTIONS.some((name) => options.has(name));
   if (options.has('composefs') || options.has('composefs-noverity')) {
     if (newer) throw optionError('Specified options are incompatible with --composefs');
-    await checkOutComposefs(repo, commit, destination, { digests: !options.has('composefs-noverity') });
+    const digests = options.has('composefs-noverity') ? 'none' : 'all';
+    await checkOutComposefs(repo, commit, destination, { digests });
     return;
   }
   if (newer) requireCompatible(options);

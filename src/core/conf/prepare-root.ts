@@ -84,7 +84,7 @@ export interface LoadedConfig {
  *
  * @throws SealtreeError `malformed` in ostree's words
  */
-export function loadPrepareRoot(system: System, root: ByteString): LoadedConfig {
+export function loadPrepareRoot(system: Pick<System, 'readFile'>, root: ByteString): LoadedConfig {
   const found: { path: ByteString; file: Keyfile }[] = [];
   for (const place of PLACES) {
     const path = byteString(root + place);
