@@ -12,6 +12,7 @@ export const VERBS: Readonly<Record<string, Load>> = {
   'admin cleanup': () => import('./commands/admin-cleanup.ts'),
   'admin deploy': () => import('./commands/admin-deploy.ts'),
   'admin init-fs': () => import('./commands/admin-init-fs.ts'),
+  'admin kargs': () => import('./commands/admin-kargs.ts'),
   'admin kargs edit-in-place': () => import('./commands/admin-kargs-edit-in-place.ts'),
   'admin os-init': () => import('./commands/admin-os-init.ts'),
   'admin pin': () => import('./commands/admin-pin.ts'),

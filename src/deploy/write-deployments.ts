@@ -68,7 +68,9 @@ export async function writeDeployments(
   const change = numbered.length - before.length;
   const swap = sameEntries ? 'no' : 'yes';
   const done = atomic ? 'Transaction complete' : 'Bootloader updated';
-  report(`${done}; bootconfig swap: ${swap}; bootversion: ${version}, deployment count change: ${change}`);
+  report(
+    `${done}; bootconfig swap: ${swap}; bootversion: boot.${version}, deployment count change: ${change}`,
+  );
   touchDeployments(sysroot.path);
   const { path, layout } = sysroot;
   const loaded = reload(path, layout);

@@ -71,8 +71,18 @@ describe('a verb or option that is not built', () => {
     ],
     [
       'ostree',
-      ['--repo=x', 'admin', 'status'],
-      'error: ostree admin is not part of sealtree; see docs/compatibility.md\n',
+      ['--repo=x', 'remote', 'list'],
+      'error: ostree remote is not part of sealtree; see docs/compatibility.md\n',
+    ],
+    [
+      'ostree',
+      ['admin', '--sysroot=x', 'upgrade'],
+      'error: ostree admin upgrade is not part of sealtree; see docs/compatibility.md\n',
+    ],
+    [
+      'ostree',
+      ['admin', 'deploy', '--stage', 'm'],
+      'error: ostree admin deploy --stage is not part of sealtree; see docs/compatibility.md\n',
     ],
     [
       'ostree',

@@ -24,6 +24,20 @@ it('ostree --help and ostree VERB --help say what is saved', () => {
   expect(lines).toEqual(saved('ostree.tsv'));
 });
 
+it('ostree admin --help and ostree admin VERB --help say what is saved', () => {
+  const lines: string[] = [];
+  const verbs =
+    /Builtin "admin" Commands:\n((?: {2}.*\n)+)/.exec(realOk('ostree', ['admin', '--help']))?.[1] ?? '';
+  const names = [...verbs.matchAll(/^ {2}(\S+)/gm)].map((match) => match[1] as string).sort();
+  for (const name of [...names, 'kargs edit-in-place']) {
+    lines.push(`ostree admin ${name}`);
+    const help = realOk('ostree', ['admin', ...name.split(' '), '--help']);
+    for (const [, option] of help.matchAll(/^ {2}(-(?:(?! {2}).)*)/gm))
+      lines.push(`ostree admin ${name}\t${option}`);
+  }
+  expect(lines).toEqual(saved('ostree-admin.tsv'));
+});
+
 it('mkcomposefs prints the options that are saved', () => {
   const options = [...real('mkcomposefs', []).stderr.matchAll(/^ {2}(--[\w-]+(?:=[A-Z]+)?)/gm)];
   expect(options.map(([, option]) => `mkcomposefs\t${option}`)).toEqual(

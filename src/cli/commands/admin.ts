@@ -26,11 +26,5 @@ function run(context: Context): void {
   }
   const [name] = args;
   if (name === undefined) throw usageError('No "admin" subcommand specified');
-  if (name !== 'kargs') throw usageError(`Unknown "admin" subcommand '${displayByteString(name)}'`);
-  const [below] = args.slice(1);
-  throw usageError(
-    below === undefined
-      ? 'No "admin kargs" subcommand specified'
-      : `Unknown "admin kargs" subcommand '${displayByteString(below)}'`,
-  );
+  throw usageError(`Unknown "admin" subcommand '${displayByteString(name)}'`);
 }
