@@ -1,5 +1,4 @@
 /** `sealtree initramfs install`: the boot program and its policy where the makers of an initramfs find them. @module */
-import { readFileSync } from 'node:fs';
 import { type ByteString, byteString, displayByteString } from '../../core/bytes/byte-string.ts';
 import { readDemands } from '../../core/conf/demands.ts';
 import { parseKeyfile, setKey } from '../../core/conf/keyfile.ts';
@@ -9,8 +8,10 @@ import { malformed, SealtreeError } from '../../core/errors.ts';
 import { isUsableKey } from '../../core/sign/ed25519.ts';
 import { distinct } from '../../core/sign/key-sources.ts';
 import type { PublicKey } from '../../core/sign/keys.ts';
+import { buildProgram } from '../../initramfs/build.ts';
 import { install, installedProgram } from '../../initramfs/install.ts';
 import { identifyProgram } from '../../initramfs/program.ts';
+import { readTemplate } from '../../initramfs/template.ts';
 import { readFileLimited } from '../../node/read-file.ts';
 import { RootTree } from '../../node/root-tree.ts';
 import { readKeyFile } from '../key-file.ts';
@@ -32,7 +33,8 @@ export const verb: Verb = {
     { flags: '--root <directory>', description: 'root tree that the initramfs will be made from' },
     {
       flags: '--program <file>',
-      description: 'boot program that `initramfs build` made; by default the one installed before',
+      description:
+        'boot program that `initramfs build` made; by default the one installed before, else one is built',
     },
     {
       flags: '--key <file>',
@@ -82,7 +84,7 @@ export const verb: Verb = {
   run,
 };
 
-function run({ args, options, stdout }: Context): void {
+async function run({ args, options, stdout, stderr }: Context): Promise<void> {
   const directory = options.value('root');
   if (directory === undefined || args.length > 0)
     throw usageError('initramfs install needs --root=DIRECTORY');
@@ -91,8 +93,10 @@ function run({ args, options, stdout }: Context): void {
   const sealed = sealedFrom(options, mode);
   const tree = new RootTree(directory);
   try {
-    const program = programFor(options.value('program'), tree);
-    const files = install(tree, { program, keys, mode, sealed, force: options.has('force') }, template);
+    const program = await programFor(options.value('program'), tree, (text) =>
+      stderr.line(`sealtree: ${text}`),
+    );
+    const files = install(tree, { program, keys, mode, sealed, force: options.has('force') }, readTemplate);
     if (options.has('json')) {
       const shown = files.map(({ path, action }) => ({ path: displayByteString(path), action }));
       stdout.line(JSON.stringify({ format: 'sealtree-install-1', files: shown }, undefined, 2));
@@ -104,17 +108,12 @@ function run({ args, options, stdout }: Context): void {
   }
 }
 
-/** The package has initramfs/ beside dist/. */
-function template(name: string): Uint8Array {
-  return readFileSync(new URL(`../initramfs/${name}`, import.meta.url));
-}
-
-function programFor(path: ByteString | undefined, tree: RootTree): Uint8Array {
-  if (path === undefined) {
-    const there = installedProgram(tree);
-    if (there !== undefined) return there;
-    throw usageError('initramfs install needs --program=FILE: `sealtree initramfs build` makes it');
-  }
+async function programFor(
+  path: ByteString | undefined,
+  tree: RootTree,
+  say: (text: string) => void,
+): Promise<Uint8Array> {
+  if (path === undefined) return installedProgram(tree) ?? (await buildProgram({ say })).executable;
   const shown = displayByteString(path);
   const program = readFileLimited(path, shown, PROGRAM_LIMIT);
   if (program === undefined) throw new SealtreeError('missing', `${shown}: No such file or directory`);
