@@ -8,7 +8,8 @@ import {
 } from '../src/core/bytes/byte-string.ts';
 import { SealtreeError } from '../src/core/errors.ts';
 import { portableHash } from '../src/core/hash.ts';
-import { type BootDecision, decideBoot } from '../src/core/verify/boot.ts';
+import { decideBoot } from '../src/core/verify/boot.ts';
+import type { BootDecision } from '../src/core/verify/boot-decision.ts';
 import { bootLine, refusalLines } from '../src/core/verify/explain-boot.ts';
 import { refusalOf } from '../src/core/verify/fault.ts';
 import { carryOut } from './carry-out.ts';

@@ -9,8 +9,7 @@ import { loadSealed, SEALED_PATH, type Sealed } from '../core/conf/sealed.ts';
 import { SealtreeError } from '../core/errors.ts';
 import { parseBindingKeys } from '../core/sign/binding-keys.ts';
 import type { System } from '../core/system.ts';
-import { judgeEtc } from '../core/verify/boot.ts';
-import { type BootPolicy, loadBootPolicy } from '../core/verify/boot-policy.ts';
+import { type BootPolicy, judgeEtc, loadBootPolicy } from '../core/verify/boot-policy.ts';
 import { makeJudge } from '../core/verify/fault.ts';
 import { type Archive, type Decompress, unpack } from './archives.ts';
 import { identifyProgram, type Program } from './program.ts';
@@ -106,7 +105,9 @@ function inspectRoot(
   const policy: BootPolicy | undefined =
     faults.length > 0
       ? undefined
-      : tried(() => loadBootPolicy(system, empty, cmdline, sealed, undefined, judge));
+      : tried(() =>
+          loadBootPolicy(system, { config: empty, keys: empty, cmdline, given: undefined }, sealed, judge),
+        );
   if (policy !== undefined) tried(() => judgeEtc(policy, judge));
   const config = policy?.config ?? loaded?.config;
   const program = programOf(root);

@@ -147,12 +147,13 @@ export function withKernelArguments(config: PrepareRoot, cmdline: ByteString): P
   if (enabled === undefined)
     throw malformed(
       `Parsing rootfs config: handling karg ${COMPOSEFS_ARGUMENT}: Invalid tri-state value: ${shown}`,
+      { check: 'kernel arguments', expected: 'signed, yes, maybe or no', found: shown },
     );
   if (config.composefs.signed) {
     throw new SealtreeError(
       'mismatch',
       `kernel argument ${COMPOSEFS_ARGUMENT}=${shown} would turn off the signature check that the configuration demands`,
-      { argument: COMPOSEFS_ARGUMENT, value: shown },
+      { check: 'kernel arguments', expected: 'signed', found: shown },
     );
   }
   return { ...config, composefs: { ...config.composefs, enabled } };

@@ -44,7 +44,11 @@ const KNOWN: Readonly<Record<string, readonly string[]>> = {
  * @throws SealtreeError `malformed`, `io`: there is one, but it cannot be followed
  */
 export function loadSealed(system: System, root: ByteString): Sealed | undefined {
-  const path = byteString(root + SEALED_PATH);
+  return loadSealedFile(system, byteString(root + SEALED_PATH));
+}
+
+/** As {@link loadSealed}, for a sealed file that stands at another path. */
+export function loadSealedFile(system: System, path: ByteString): Sealed | undefined {
   const data = system.readFile(path, FILE_LIMIT);
   return data === undefined ? undefined : parseSealed(byteStringFrom(data), path);
 }

@@ -47,18 +47,25 @@ export interface GivenPolicy {
 
 const KEY_FILE_LIMIT = 64 * 1024;
 
+/** Where the parts of a policy come from. */
+export interface PolicySources {
+  /** Root of the tree that has the configuration; '' for the running one. */
+  readonly config: ByteString;
+  /** Root of the tree that has the key file. */
+  readonly keys: ByteString;
+  readonly cmdline: ByteString;
+  readonly given: GivenPolicy | undefined;
+}
+
 /**
  * Makes the policy.
  *
- * @param root of the initramfs, '' for the running one
  * @throws SealtreeError with the fault
  */
 export function loadBootPolicy(
   system: System,
-  root: ByteString,
-  cmdline: ByteString,
+  { config: root, keys: keyRoot, cmdline, given }: PolicySources,
   sealed: Sealed | undefined,
-  given: GivenPolicy | undefined,
   judge: Judge,
 ): BootPolicy {
   const loaded: LoadedConfig =
@@ -71,11 +78,29 @@ export function loadBootPolicy(
   judgeArguments(cmdline, modeOf(loaded.config), mode, sealed, judge);
   judgeMode(loaded.path, mode, sealed);
   const signed = mode === 'signed' || given?.keys !== undefined;
-  const keys = signed ? usableKeys(system, root, config, sealed, given?.keys) : [];
+  const keys = signed ? usableKeys(system, keyRoot, config, sealed, given?.keys) : [];
   if (signed) judge.passed('keys', `${keys.length} trusted: ${keys.map(({ hex }) => hex).join(', ')}`);
   const demands =
     sealed === undefined ? loaded.config.demands : joinDemands(sealed.demands, loaded.config.demands);
   return { config, path: loaded.path, mode, signed, keys, demands, sealed };
+}
+
+/** A line of etc/fstab is enough to mount something else over the verified /usr. */
+export function judgeEtc({ config, sealed, mode }: BootPolicy, judge: Judge): void {
+  const name = 'etc';
+  if (config.etcTransient) {
+    judge.passed(name, '/etc is taken from the image at every boot');
+  } else if (sealed?.unsignedEtc === true) {
+    judge.warn(name, '/etc is persistent and unsigned, which the sealed file allows');
+  } else if (sealed !== undefined || compareModes(mode, 'verity') >= 0) {
+    judge.broken(sealed !== undefined, {
+      name,
+      message:
+        '/etc is persistent, and nothing signs it: a line in its fstab can mount over the verified /usr',
+      expected: 'etc.transient=true',
+      found: 'etc.transient=false',
+    });
+  }
 }
 
 /** The file in /etc replaces the one in /usr/lib as a whole, also where that is the stricter one. */

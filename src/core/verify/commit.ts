@@ -116,7 +116,7 @@ function checkSignature(
   try {
     list = signatures(decodeCommitmeta(detached, `${checksum}.commitmeta`), SIGNATURES_KEY);
   } catch (error) {
-    return failed(messageOf(error));
+    return failed(`Signature validation requested, but no signatures in commit: ${messageOf(error)}`);
   }
   if (list.length === 0) return failed('Signature validation requested, but no signatures in commit');
   try {

@@ -4,7 +4,7 @@
  * @module
  */
 import { displayByteString } from '../bytes/byte-string.ts';
-import type { BootDecision } from './boot.ts';
+import type { BootDecision } from './boot-decision.ts';
 import { dateOf } from './booted-commit.ts';
 
 /** One line without its end. */

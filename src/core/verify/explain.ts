@@ -1,6 +1,6 @@
 /** A verification in words, and as the JSON that docs/verify.md describes. @module */
 import { type ByteString, byteString, displayByteString } from '../bytes/byte-string.ts';
-import type { BootDecision } from './boot.ts';
+import type { BootDecision } from './boot-decision.ts';
 import { bootJson, bootLine, refusalLines } from './explain-boot.ts';
 import type { BootedEntry, MountPlan, MountStep } from './plan.ts';
 import { type Damage, isValid, type Verification } from './report.ts';

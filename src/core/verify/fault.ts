@@ -75,6 +75,8 @@ export interface Judge {
   readonly warnings: string[];
   passed(name: CheckName, message: string): void;
   skipped(name: CheckName, message: string): void;
+  /** Notes the refusal, unless the check that failed is noted already. */
+  failed(refusal: Refusal): void;
   /** Says that something is amiss and goes on. */
   warn(name: CheckName, message: string): void;
   /**
@@ -97,6 +99,16 @@ export function makeJudge(): Judge {
     warnings,
     passed: (name, message) => void checks.push({ name, status: 'passed', message }),
     skipped: (name, message) => void checks.push({ name, status: 'skipped', message }),
+    failed({ check: name, message, expected, found }) {
+      if (checks.some(({ status }) => status === 'failed')) return;
+      checks.push({
+        name,
+        status: 'failed',
+        message,
+        ...(expected === undefined ? {} : { expected }),
+        ...(found === undefined ? {} : { found }),
+      });
+    },
     warn,
     broken(holds, fault) {
       if (holds) throw faultError(fault);

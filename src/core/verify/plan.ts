@@ -163,11 +163,7 @@ export function planBoot(facts: BootPlanFacts): MountPlan {
   const deployment = path(sysroot, facts.deployment);
   const readonly = config.sysrootReadonly ?? enabled === 'yes';
   const sysrootReadonly = readonly || (enabled !== 'yes' && facts.legacyReadonly);
-  const booted: BootedEntry[] = [
-    { key: 'backing-root-device-inode', type: '(tt)', inodeOf: deployment },
-    { key: 'root.transient', type: 'b', value: config.root.transient },
-    { key: 'root.transient-ro', type: 'b', value: config.root.readonly },
-  ];
+  const booted = firstEntries(config, deployment);
   const steps: MountStep[] = [
     directory('/run/ostree', 0o755, false),
     directory(PRIVATE, 0, false),
@@ -177,17 +173,13 @@ export function planBoot(facts: BootPlanFacts): MountPlan {
     { step: 'change directory', path: deployment },
   ];
   if (composefs) {
-    steps.push(...composefsSteps(facts, deployment));
-    if (signed) booted.push({ key: 'composefs.signed', type: 's', value: config.composefs.keypath });
-    booted.push(
-      { key: 'composefs', type: 'b', value: true },
-      { key: 'composefs.verity', type: 'b', value: verity },
-    );
+    steps.push(...composefsSteps(facts, deployment, path(TEMPORARY_ROOT)), volatileRoot(sysroot));
+    booted.push(...composefsEntries(config.composefs.keypath, signed, verity));
   } else {
     steps.push({ step: 'bind', from: deployment, at: path(TEMPORARY_ROOT) });
   }
   booted.push({ key: 'sysroot-ro', type: 'b', value: sysrootReadonly });
-  if (sysrootReadonly || composefs) steps.push(...etcSteps(config, booted));
+  if (sysrootReadonly || composefs) steps.push(...etcSteps(config, booted, path(TEMPORARY_ROOT)));
   steps.push(...usrSteps(hotfix && !(composefs && signed), composefs, facts.sysrootWritable));
   steps.push(...sysrootSteps(facts, sysrootReadonly));
   steps.push({ step: 'write dictionary', path: path('/run/ostree-booted'), entries: booted });
@@ -198,7 +190,68 @@ export function planBoot(facts: BootPlanFacts): MountPlan {
   return { steps };
 }
 
-function composefsSteps({ config, sysroot, digest }: BootPlanFacts, deployment: ByteString): MountStep[] {
+/** What a plan for a soft reboot is made of. */
+export interface NextRootFacts extends Pick<BootPlanFacts, 'config' | 'sysroot' | 'deployment' | 'digest'> {
+  /** Whether /boot of the disk has the boot loader's entries, and the deployment a place for it. */
+  readonly boot: boolean;
+}
+
+const NEXT_ROOT = '/run/nextroot';
+
+/** The steps of a soft reboot: the next root is made ready at /run/nextroot while the system runs. */
+export function planNextRoot(facts: NextRootFacts): MountPlan {
+  const { config, sysroot } = facts;
+  const { verity, signed } = config.composefs;
+  const deployment = path(sysroot, facts.deployment);
+  const booted: BootedEntry[] = [
+    ...firstEntries(config, deployment),
+    ...composefsEntries(config.composefs.keypath, signed, verity),
+  ];
+  const next = path(NEXT_ROOT);
+  const etc = etcSteps(config, booted, next);
+  booted.push({ key: 'sysroot-ro', type: 'b', value: true });
+  const inside = path(NEXT_ROOT, '/sysroot');
+  return {
+    steps: [
+      directory(NEXT_ROOT, 0o755, true),
+      // A mount of its own, so that systemd can still unmount the one that runs.
+      { step: 'bind', from: sysroot, at: sysroot },
+      { step: 'change directory', path: deployment },
+      ...composefsSteps(facts, deployment, next),
+      ...(facts.boot
+        ? ([{ step: 'bind', from: path(sysroot, '/boot'), at: path(NEXT_ROOT, '/boot') }] as const)
+        : []),
+      ...etc,
+      { step: 'unmount', path: sysroot },
+      { step: 'change directory', path: deployment },
+      { step: 'bind', from: sysroot, at: inside },
+      { step: 'remount', path: inside, readonly: true },
+      { step: 'write dictionary', path: path('/run/ostree/nextroot-booted'), entries: booted },
+    ],
+  };
+}
+
+function firstEntries({ root }: PrepareRoot, deployment: ByteString): BootedEntry[] {
+  return [
+    { key: 'backing-root-device-inode', type: '(tt)', inodeOf: deployment },
+    { key: 'root.transient', type: 'b', value: root.transient },
+    { key: 'root.transient-ro', type: 'b', value: root.readonly },
+  ];
+}
+
+function composefsEntries(keypath: ByteString, signed: boolean, verity: boolean): BootedEntry[] {
+  return [
+    ...(signed ? [{ key: 'composefs.signed', type: 's', value: keypath } as const] : []),
+    { key: 'composefs', type: 'b', value: true },
+    { key: 'composefs.verity', type: 'b', value: verity },
+  ];
+}
+
+function composefsSteps(
+  { config, sysroot, digest }: Pick<BootPlanFacts, 'config' | 'sysroot' | 'digest'>,
+  deployment: ByteString,
+  at: ByteString,
+): MountStep[] {
   const { transient, readonly } = config.root;
   const lower = path(PRIVATE, '/cfsroot-lower');
   const upper = transient ? path(PRIVATE, '/root/upper') : undefined;
@@ -212,18 +265,20 @@ function composefsSteps({ config, sysroot, digest }: BootPlanFacts, deployment: 
     verity: config.composefs.verity,
     data: [path(sysroot, '/ostree/repo/objects')],
     lower,
-    at: path(TEMPORARY_ROOT),
+    at,
     readonly: !transient || readonly,
     upper,
     work,
   });
-  steps.push(...mounted.steps);
-  steps.push({ step: 'link to device', path: path('/run/systemd/volatile-root'), of: sysroot });
-  return steps;
+  return [...steps, ...mounted.steps];
 }
 
-function etcSteps(config: PrepareRoot, booted: BootedEntry[]): MountStep[] {
-  const at = path(TEMPORARY_ROOT, '/etc');
+function volatileRoot(sysroot: ByteString): MountStep {
+  return { step: 'link to device', path: path('/run/systemd/volatile-root'), of: sysroot };
+}
+
+function etcSteps(config: PrepareRoot, booted: BootedEntry[], root: ByteString): MountStep[] {
+  const at = path(root, '/etc');
   if (!config.etcTransient) {
     return [
       { step: 'bind', from: path('etc'), at },
@@ -237,7 +292,7 @@ function etcSteps(config: PrepareRoot, booted: BootedEntry[]): MountStep[] {
     { step: 'create temporary directory', path: path(TRANSIENT_ETC), mode: 0o700 },
     directory(upper, 0o755, false),
     directory(work, 0o755, false),
-    plainOverlay(path(TEMPORARY_ROOT, '/usr/etc'), upper, work, at, false),
+    plainOverlay(path(root, '/usr/etc'), upper, work, at, false),
   ];
 }
 

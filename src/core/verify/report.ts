@@ -4,7 +4,7 @@
  * @module
  */
 import type { ByteString } from '../bytes/byte-string.ts';
-import type { BootDecision } from './boot.ts';
+import type { BootDecision } from './boot-decision.ts';
 import type { MountPlan } from './plan.ts';
 
 export type CheckName =
