@@ -100,6 +100,7 @@ function actionFor(
 ): Exclude<InstalledFile['action'], 'removed'> {
   const kind = tree.kindOf(path);
   if (kind === undefined) return 'written';
+  if (kind === 'other') throw refusal(`${tree.show(path)}: is there, and is no file`);
   const there = kind === 'file' ? tree.read(path, FILE_LIMIT) : undefined;
   if (there !== undefined && there.mode === mode && Buffer.compare(there.data, data) === 0)
     return 'unchanged';

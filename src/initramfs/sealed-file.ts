@@ -40,6 +40,9 @@ function listed(part: string): string {
   throw new SealtreeError(
     'usage',
     `'${shown}' cannot stand in the sealed file: it has a ; or blanks at its ends`,
+    {
+      help: 'no',
+    },
   );
 }
 
