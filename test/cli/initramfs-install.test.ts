@@ -1,4 +1,3 @@
-import { execFileSync } from 'node:child_process';
 import {
   existsSync,
   mkdirSync,
@@ -11,7 +10,7 @@ import {
 } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { sealtree, sealtreeOk } from '../run.ts';
+import { run, sealtree, sealtreeOk } from '../run.ts';
 import { removeDirectory, scratchDirectory } from '../trees.ts';
 
 let scratch: string;
@@ -77,9 +76,8 @@ describe('initramfs install', () => {
     expect(files(root).map((line) => readFileSync(join(root, line.slice(4)), 'latin1'))).toEqual(before);
     // The program of the first time will do.
     expect(sealtree(['initramfs', 'install', '--root=root', ...sealed], { cwd: scratch }).status).toBe(0);
-    execFileSync('sha256sum', ['--check', '--quiet', '--strict'], {
-      input: read('usr/lib/sealtree/installed').replaceAll('  /', `  ${root}/`),
-    });
+    const record = read('usr/lib/sealtree/installed').replaceAll('  /', `  ${root}/`);
+    expect(run(['sha256sum', '--check', '--quiet', '--strict'], { input: record }).status).toBe(0);
   });
 
   it('has scripts that a shell understands', () => {
@@ -90,12 +88,12 @@ describe('initramfs install', () => {
       'usr/share/initramfs-tools/scripts/panic/sealtree',
       'usr/lib/initcpio/hooks/sealtree',
     ])
-      execFileSync('sh', ['-n', join(root, path)]);
+      expect(run(['sh', '-n', join(root, path)])).toMatchObject({ status: 0 });
     for (const path of [
       'usr/lib/dracut/modules.d/99sealtree/module-setup.sh',
       'usr/lib/initcpio/install/sealtree',
     ])
-      execFileSync('bash', ['-n', join(root, path)]);
+      expect(run(['bash', '-n', join(root, path)])).toMatchObject({ status: 0 });
   });
 
   it('without --sealed puts what makes it a drop-in, and a configuration only with a key or mode', () => {
@@ -314,7 +312,7 @@ describe('a root tree that means ill', () => {
 
   it('holds nobody up with a pipe, a loop of symlinks or a directory in the place of a file', () => {
     mkdirSync(join(root, 'usr/lib/sealtree'), { recursive: true });
-    execFileSync('mkfifo', [join(root, 'usr/lib/sealtree/installed')]);
+    run(['mkfifo', join(root, 'usr/lib/sealtree/installed')]);
     expect(install(...sealed)).toMatchObject({
       status: 4,
       stderr: 'sealtree: root/usr/lib/sealtree/installed: not a regular file\n',
