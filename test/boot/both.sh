@@ -4,7 +4,7 @@
 failed=0
 
 # both COMMAND…: in ./ours and in ./theirs; prints the command, its status and its first message.
-# The usage that follows some messages is each program's own.
+# The usage that follows some messages is each program's own, and an empty line at the end says nothing.
 both() {
   for side in ours theirs; do
     status=0
@@ -14,7 +14,7 @@ both() {
       exec "$@"
     ) >/tmp/$side.out 2>/tmp/$side.err </dev/null || status=$?
     echo $status >/tmp/$side.status
-    sed -i '/^Usage:/,$d' /tmp/$side.err
+    sed -i '/^Usage:/,$d; /^$/d' /tmp/$side.err
   done
   for part in out err status; do
     cmp -s /tmp/ours.$part /tmp/theirs.$part || {

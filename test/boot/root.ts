@@ -42,6 +42,7 @@ const PACKAGES = [
   'cpio',
   'libstdc++6',
   'strace',
+  'attr',
   'qemu-system-x86',
   'ovmf',
   'sbsigntool',
@@ -71,13 +72,11 @@ const UNPACK_KERNEL = `
     apt-get $options download "$image" $all >&2
     for package in *.deb; do dpkg-deb --extract "$package" tree; done
     release=\${image#linux-image-}
-    [ ! -d tree/lib/modules ] || { mkdir -p tree/usr/lib; mv tree/lib/modules tree/usr/lib/; }
-    rm -rf /usr/lib/modules/$release
-    mkdir -p /usr/lib/modules
-    mv tree/usr/lib/modules/$release /usr/lib/modules/
-    depmod "$release"
+    mkdir -p lib
+    mv tree/usr/lib/modules lib/ || mv tree/lib/modules lib/
+    depmod --basedir=/mnt "$release"
     for name in vmlinuz config; do
-      mv tree/boot/$name-$release . || mv /usr/lib/modules/$release/$name $name-$release
+      mv tree/boot/$name-$release . || mv lib/modules/$release/$name $name-$release
     done
     rm -rf tree lists archives sources.list *.deb *.bin
     echo "$release" >release
@@ -117,6 +116,8 @@ const MAKE_DISK = `
     "$tree"/usr/share/OVMF "$tree"/usr/share/ovmf "$tree"/usr/bin/qemu-* "$tree"/usr/lib/ipxe "$tree"/var/cache/* \\
     "$tree"/var/lib/apt/lists/*
   mkdir -p "$tree/opt/node" "$tree/payload" "$tree/disk"
+  mkdir -p "$tree/usr/lib/modules"
+  cp -a "$FOLDER"/kernel-*/lib/modules/* "$tree/usr/lib/modules/"
   cp "$NODE" "$tree/opt/node/node"
   ln -s /opt/node/node "$tree/usr/local/bin/node"
   size=$(($(du -sm "$tree" | cut -f 1) * 5 / 4 + 64))
@@ -148,7 +149,7 @@ export function kernelFiles(kernel: Kernel): KernelFiles {
     vmlinux: join(folder, 'vmlinux'),
     vmlinuz: join(folder, image),
     release,
-    modules: join(root, 'usr/lib/modules', release),
+    modules: join(folder, 'lib/modules', release),
   };
 }
 
