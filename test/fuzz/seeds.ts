@@ -51,8 +51,12 @@ export function objectSeeds(extension: string): Uint8Array[] {
     .filter((data) => data.length <= IMAGE_MAX);
 }
 
+export function vectorPath(path: string): string {
+  return VECTORS + path;
+}
+
 export function readVector(path: string): Buffer {
-  const data = readFileSync(VECTORS + path);
+  const data = readFileSync(vectorPath(path));
   return path.endsWith('.gz') ? gunzipSync(data) : data;
 }
 

@@ -1,15 +1,14 @@
 /**
- * Runs the cases of a fuzz run, apart from the test, so that it can be ended when a case hangs or takes all memory.
+ * Runs the cases of a fuzz run, in a worker apart from the test, so that it can be ended when a case hangs or takes
+ * all memory.
  * @module
  */
 import { parentPort, workerData } from 'node:worker_threads';
 import { SealtreeError } from '../../src/core/errors.ts';
 import { makeRandom } from './random.ts';
-import { folderTargets } from './repository-target.ts';
-import { sealedTargets } from './sealed-targets.ts';
-import { describeCase, fuzzTargets, type Seeds, type Target } from './targets.ts';
+import { describeCase, type Target } from './targets.ts';
 
-export interface FuzzOrder {
+export interface FuzzOrder<Seeds = unknown> {
   readonly seed: number;
   readonly seeds: Seeds;
   /** Two numbers that the test watches: the target and the case that are running. */
@@ -33,6 +32,8 @@ export interface TargetResult {
   /** Bytes that the process grew while it ran. */
   readonly growth: number;
   readonly time: number;
+  /** How many cases each check refused, where refusals name one. */
+  readonly refusedBy: Readonly<Record<string, number>>;
 }
 
 export interface FuzzResult {
@@ -44,24 +45,32 @@ export interface FuzzResult {
 
 const MAX_FAILURES = 20;
 
-const order = workerData as FuzzOrder;
-const progress = new Int32Array(order.progress);
-const failures: string[] = [];
-const folder = folderTargets(order.seeds);
-const all = [...fuzzTargets(order.seeds), ...sealedTargets(order.seeds), ...folder.targets];
-const startSize = process.memoryUsage.rss();
-let growth = 0;
-try {
+/** Runs what the test ordered, and posts the result to it. */
+export async function runTargets<Seeds>(targetsOf: (seeds: Seeds) => readonly Target[]): Promise<void> {
+  const order = workerData as FuzzOrder<Seeds>;
+  const all = targetsOf(order.seeds);
+  const failures: string[] = [];
+  const startSize = process.memoryUsage.rss();
   const targets: TargetResult[] = [];
-  for (const [index, target] of all.entries()) targets.push(await runTarget(target, index));
+  let growth = 0;
+  for (const [index, target] of all.entries()) {
+    const result = await runTarget(target, index, order, failures);
+    targets.push(result);
+    growth = Math.max(growth, process.memoryUsage.rss() - startSize, result.growth);
+  }
   parentPort?.postMessage({ targets, growth, failures } satisfies FuzzResult);
-} finally {
-  folder.remove();
 }
 
-async function runTarget(target: Target, targetIndex: number): Promise<TargetResult> {
+async function runTarget(
+  target: Target,
+  targetIndex: number,
+  order: FuzzOrder,
+  failures: string[],
+): Promise<TargetResult> {
+  const progress = new Int32Array(order.progress);
   const cases = Math.ceil(target.cases / order.divisor);
   const result = { accepted: 0, passed: 0, slowest: 0, growth: 0 };
+  const refusedBy: Record<string, number> = {};
   const started = performance.now();
   const sizeBefore = process.memoryUsage.rss();
   for (let index = 0; index < cases && failures.length < MAX_FAILURES; index++) {
@@ -76,19 +85,21 @@ async function runTarget(target: Target, targetIndex: number): Promise<TargetRes
       result.accepted++;
       result.passed++;
     } catch (error) {
-      if (!(error instanceof SealtreeError))
+      if (!(error instanceof SealtreeError)) {
         fail(error instanceof Error ? (error.stack ?? '') : String(error));
-      else if (target.passedHeader(input, error)) result.passed++;
+      } else {
+        if (target.passedHeader(input, error)) result.passed++;
+        const { check } = error.detail;
+        if (typeof check === 'string') refusedBy[check] = (refusedBy[check] ?? 0) + 1;
+      }
     }
     const time = performance.now() - before;
     result.slowest = Math.max(result.slowest, time);
     if (time > order.caseTime) fail(`took ${Math.round(time)} ms`);
     if (index % 64 === 0) {
-      const size = process.memoryUsage.rss();
-      result.growth = Math.max(result.growth, size - sizeBefore);
-      growth = Math.max(growth, size - startSize);
-      if (growth > order.growth) fail(`the process grew by ${growth} bytes`);
+      result.growth = Math.max(result.growth, process.memoryUsage.rss() - sizeBefore);
+      if (result.growth > order.growth) fail(`the process grew by ${result.growth} bytes`);
     }
   }
-  return { target: target.name, cases, ...result, time: performance.now() - started };
+  return { target: target.name, cases, ...result, time: performance.now() - started, refusedBy };
 }
