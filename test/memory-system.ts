@@ -3,7 +3,7 @@
  * are followed as the kernel follows them.
  * @module
  */
-import { type ByteString, byteString, bytesOf } from '../src/core/bytes/byte-string.ts';
+import { type ByteString, byteString, bytesOf, displayByteString } from '../src/core/bytes/byte-string.ts';
 import { bytesFromHex } from '../src/core/bytes/hex.ts';
 import { malformed, SealtreeError } from '../src/core/errors.ts';
 import type { FileKind, System } from '../src/core/system.ts';
@@ -52,11 +52,14 @@ export interface Found {
 /**
  * Follows a path. Parents of what is put into a tree are directories.
  *
- * @param last whether a link in its last part is followed
+ * @param implied directories that are there because something stands in them
+ * @returns a function of a path, and whether a link in its last part is followed
  * @throws SealtreeError `io` with the error number of the kernel, ENOENT apart
  */
-export function pathFinder(tree: MemoryTree): (path: string, last: boolean) => Found | undefined {
-  const implied = impliedDirectories(tree);
+export function pathFinder(
+  tree: MemoryTree,
+  implied = impliedDirectories(tree),
+): (path: string, last: boolean) => Found | undefined {
   const at = (path: string): MemoryFile | undefined =>
     tree.get(path) ?? (implied.has(path) ? DIRECTORY : undefined);
   return (path, last) => {
@@ -99,8 +102,8 @@ export function pathFinder(tree: MemoryTree): (path: string, last: boolean) => F
 }
 
 export function memorySystem(tree: MemoryTree): System {
-  const find = pathFinder(tree);
   const implied = impliedDirectories(tree);
+  const find = pathFinder(tree, implied);
   const unlessAbsent = <T>(action: () => T): T | undefined => {
     try {
       return action();
@@ -119,9 +122,10 @@ export function memorySystem(tree: MemoryTree): System {
       const found = open(path)?.node;
       if (found === undefined) return undefined;
       if (found.kind === 'directory') throw refused(path, 'EISDIR');
-      if (found.kind !== 'file') throw malformed(`${path}: not a regular file`);
+      if (found.kind !== 'file') throw malformed(`${displayByteString(path)}: not a regular file`);
       const data = found.data ?? new Uint8Array(0);
-      if (data.length > limit) throw malformed(`${path}: ${data.length} bytes, at most ${limit} are allowed`);
+      if (data.length > limit)
+        throw malformed(`${displayByteString(path)}: ${data.length} bytes, at most ${limit} are allowed`);
       return data.slice();
     },
     readLink(path) {
@@ -152,9 +156,13 @@ export function memorySystem(tree: MemoryTree): System {
 
 function impliedDirectories(tree: MemoryTree): Set<string> {
   const implied = new Set<string>(['']);
-  for (const path of tree.keys())
-    for (let at = path.lastIndexOf('/'); at > 0; at = path.lastIndexOf('/', at - 1))
-      implied.add(path.slice(0, at));
+  for (const path of tree.keys()) {
+    for (let at = path.lastIndexOf('/'); at > 0; at = path.lastIndexOf('/', at - 1)) {
+      const parent = path.slice(0, at);
+      if (implied.has(parent)) break;
+      implied.add(parent);
+    }
+  }
   return implied;
 }
 
@@ -167,5 +175,5 @@ function fileSystemAt(tree: MemoryTree, path: string): number {
 }
 
 function refused(path: string, errno: string): SealtreeError {
-  return new SealtreeError('io', `${path}: ${errno}`, { errno });
+  return new SealtreeError('io', `${displayByteString(byteString(path))}: ${errno}`, { errno });
 }

@@ -67,7 +67,8 @@ export function makeBootCase(random: Random, seeds: BootSeeds, secrets: readonly
       if (!(error instanceof SealtreeError)) throw error;
     }
   }
-  return { ...draft, changes };
+  const { tree, cmdline, facts } = draft;
+  return { changes, cmdline, facts, tree };
 }
 
 const CONFIGS: readonly string[] = [
@@ -316,7 +317,7 @@ const SPECIAL: readonly MemoryFile[] = [
 
 /** Puts something else in the place of something: a link, a special file, nothing, what stands elsewhere. */
 const changePath: Change = ({ random }, { tree }) => {
-  const paths = [...tree.keys()];
+  const paths = [...tree.keys()].filter((one) => one !== '');
   let path = random.pick(paths);
   for (let up = random.below(3) * random.below(4); up > 0 && path.lastIndexOf('/') > 0; up--)
     path = path.slice(0, path.lastIndexOf('/'));
@@ -350,6 +351,7 @@ const changeVerity: Change = ({ random }, { tree }) => {
   const images = [...tree.keys()].filter((path) => path.endsWith('/.ostree.cfs'));
   const path = images.length > 0 && !random.once(4) ? random.pick(images) : random.pick([...tree.keys()]);
   const old = tree.get(path) ?? DIRECTORY;
+  if (old.kind === 'symlink') return;
   const verities = images.flatMap((image) => tree.get(image)?.verity ?? []);
   const mutated = old.verity?.replace(/^./, (digit) => (digit === '0' ? '1' : '0'));
   const [verity = '0'.repeat(64)] = [random.pick([mutated, ...verities, undefined])].filter(Boolean);

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
-import { build } from 'esbuild';
+import { build, type Plugin } from 'esbuild';
 import type { FuzzOrder, FuzzResult, TargetResult } from './fuzz-run.ts';
 import { FUZZ_SEED } from './random.ts';
 
@@ -17,8 +17,15 @@ const CASE_TIME = 2_000;
 const GROWTH = 768 * 1024 * 1024;
 const HEAP_MEGABYTES = 512;
 
-/** @param worker the file in this folder that runs the targets */
-export async function fuzz(worker: string, seeds: unknown): Promise<FuzzResult> {
+/**
+ * @param worker the file in this folder that runs the targets
+ * @param instead files of this folder that stand in for modules, by the ends of the modules' paths
+ */
+export async function fuzz(
+  worker: string,
+  seeds: unknown,
+  instead: Readonly<Record<string, string>> = {},
+): Promise<FuzzResult> {
   const folder = await mkdtemp(join(tmpdir(), 'sealtree-fuzz-'));
   try {
     const bundle = join(folder, 'worker.mjs');
@@ -33,6 +40,7 @@ export async function fuzz(worker: string, seeds: unknown): Promise<FuzzResult> 
         js: "import { createRequire as makeRequire } from 'node:module'; const require = makeRequire(import.meta.url);",
       },
       define: { SEALTREE_VERSION: '"0"' },
+      plugins: Object.entries(instead).map(([module, file]) => standIn(module, file)),
       logLevel: 'error',
     });
     symlinkSync(fileURLToPath(new URL('../../node_modules', import.meta.url)), join(folder, 'node_modules'));
@@ -42,6 +50,20 @@ export async function fuzz(worker: string, seeds: unknown): Promise<FuzzResult> 
   } finally {
     rmSync(folder, { recursive: true });
   }
+}
+
+/** Whoever imports the module gets the file of this folder, but for that file itself. */
+function standIn(module: string, file: string): Plugin {
+  const path = fileURLToPath(new URL(file, import.meta.url));
+  return {
+    name: `stand in for ${module}`,
+    setup(plugin) {
+      plugin.onResolve({ filter: /^\./ }, ({ importer, path: wanted, resolveDir }) => {
+        const found = join(resolveDir, wanted);
+        return importer !== path && found.endsWith(`/${module}`) ? { path } : undefined;
+      });
+    },
+  };
 }
 
 function runWorker(bundle: string, seeds: unknown): Promise<FuzzResult> {

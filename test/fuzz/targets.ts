@@ -390,8 +390,8 @@ function attempt<T>(action: () => T): T | undefined {
 export function describeCase(input: unknown): string {
   if (typeof input === 'string') return JSON.stringify(input.slice(0, 4000));
   const replace = (_: string, value: unknown): unknown => {
-    if (value instanceof Uint8Array) return Buffer.from(value).toString('base64');
+    if (value instanceof Uint8Array) return Buffer.from(value).toString('base64').slice(0, 1000);
     return value instanceof Map ? [...value] : value;
   };
-  return JSON.stringify(input, replace).slice(0, 8000);
+  return JSON.stringify(input, replace).slice(0, 16_000);
 }

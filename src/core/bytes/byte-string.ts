@@ -99,12 +99,15 @@ export function isUtf8(text: ByteString): boolean {
   return decodeUtf8(text) !== undefined;
 }
 
-/** For messages: UTF-8 decoded, control characters and bytes that are not UTF-8 as `\xhh`. */
+/**
+ * For messages: UTF-8 decoded, control characters and bytes that are not UTF-8 as `\xhh`. U+0080 to U+009F are such
+ * characters too: to the Linux console U+009B begins a command as ESC [ does.
+ */
 export function displayByteString(text: ByteString): string {
   let out = '';
   for (let i = 0; i < text.length; ) {
     const step = sequenceAt(text, i);
-    if (step === undefined || step.codePoint < 0x20 || step.codePoint === 0x7f) {
+    if (step === undefined || step.codePoint < 0x20 || (step.codePoint >= 0x7f && step.codePoint < 0xa0)) {
       out += `\\x${text.charCodeAt(i).toString(16).padStart(2, '0')}`;
       i++;
     } else {

@@ -7,7 +7,7 @@ import { type ByteString, byteString, displayByteString } from '../bytes/byte-st
 import { isChecksum } from '../bytes/hex.ts';
 import { malformed, SealtreeError } from '../errors.ts';
 import type { System } from '../system.ts';
-import type { Fault } from './fault.ts';
+import { type Fault, faultError } from './fault.ts';
 
 export interface BootTarget {
   /** Where the disk is mounted, without symlinks or a slash at its end; '' for /. */
@@ -46,6 +46,8 @@ export function realPath(system: System, path: ByteString): ByteString | undefin
       done.push(part);
       continue;
     }
+    // POSIX: a link that is empty leads nowhere. The kernel would stay where it is.
+    if (target === '') return undefined;
     if (++links > MAX_LINKS)
       throw new SealtreeError('io', `${displayByteString(path)}: Too many levels of symbolic links`, {
         errno: 'ELOOP',
@@ -90,15 +92,20 @@ export function resolveTarget(
   return targetAt(root, real);
 }
 
-/** The target for a deployment's directory, a path without symlinks. */
+/**
+ * The target for a deployment's directory, a path without symlinks.
+ *
+ * @throws SealtreeError if it is not below `sysroot`: the disk is moved while a boot is carried out, and what is not
+ *   on it cannot be found again
+ */
 export function targetAt(sysroot: ByteString, path: ByteString): BootTarget {
-  const inside = path === sysroot || path.startsWith(`${sysroot}/`);
-  const deployment = byteString(inside ? path.slice(sysroot.length) : path);
+  if (path !== sysroot && !path.startsWith(`${sysroot}/`)) throw faultError(misplaced(path));
+  const deployment = byteString(path.slice(sysroot.length));
   const parts = deployment.split('/');
   return {
     sysroot,
-    deployment: inside ? deployment : path,
-    stateroot: inside && isDeployment(deployment) ? byteString(parts[3] as string) : undefined,
+    deployment,
+    stateroot: isDeployment(deployment) ? byteString(parts[3] as string) : undefined,
     commit: (parts.at(-1) as string).split('.')[0] as string,
   };
 }
@@ -118,14 +125,7 @@ export function realSysroot(system: System, sysroot: ByteString): ByteString {
 export function placeFault(system: System, { sysroot, deployment, commit }: BootTarget): Fault | undefined {
   const name = 'deployment';
   const shown = displayByteString(deployment);
-  if (!isDeployment(deployment)) {
-    return {
-      name,
-      message: `OSTree target leads out of ostree/deploy of the physical root, to ${shown}`,
-      expected: 'ostree/deploy/STATEROOT/deploy/CHECKSUM.SERIAL',
-      found: shown,
-    };
-  }
+  if (!isDeployment(deployment)) return misplaced(deployment);
   if (!isChecksum(commit)) {
     const expected = 'CHECKSUM.SERIAL, 64 hexadecimal digits and a number';
     return {
@@ -146,6 +146,16 @@ export function placeFault(system: System, { sysroot, deployment, commit }: Boot
     return { name, message, expected: displayByteString(objects), found };
   }
   return undefined;
+}
+
+function misplaced(path: ByteString): Fault {
+  const found = displayByteString(path);
+  return {
+    name: 'deployment',
+    message: `OSTree target leads out of ostree/deploy of the physical root, to ${found}`,
+    expected: 'ostree/deploy/STATEROOT/deploy/CHECKSUM.SERIAL',
+    found,
+  };
 }
 
 function isDeployment(path: string): boolean {
