@@ -6,7 +6,7 @@
  */
 import { createHash, type KeyObject, verify } from 'node:crypto';
 import { decodeCommit } from '../../src/core/ostree/commit.ts';
-import type { BootDecision } from '../../src/core/verify/boot.ts';
+import type { BootDecision } from '../../src/core/verify/boot-decision.ts';
 import type { MountPlan, MountStep } from '../../src/core/verify/plan.ts';
 import { type Found, pathFinder } from '../memory-system.ts';
 import type { BootCase } from './boot-cases.ts';

@@ -5,11 +5,11 @@
 import { expect, it } from 'vitest';
 import { decodeCommit } from '../../src/core/ostree/commit.ts';
 import { composefsDigest } from '../../src/core/ostree/metadata.ts';
-import { DIRECTORY, file, link, type MemoryFile } from '../memory-system.ts';
-import { readTar } from '../tar.ts';
+import { deployedDisk } from '../deployed-disk.ts';
+import { file, type MemoryFile } from '../memory-system.ts';
 import type { BootSeeds } from './boot-cases.ts';
 import { FUZZ_DIVISOR, fuzz } from './fuzz.ts';
-import { keyPairs, objectSeeds, vectorPath } from './seeds.ts';
+import { keyPairs, objectSeeds } from './seeds.ts';
 
 it('boots end in a plan only if nothing that counts was changed', async () => {
   const { targets, failures } = await fuzz('boot-worker.ts', seeds(), {
@@ -26,29 +26,26 @@ it('boots end in a plan only if nothing that counts was changed', async () => {
 
 function seeds(): BootSeeds {
   return {
-    disks: ['yes', 'signed'].map(disk),
+    disks: [disk('yes'), disk('signed')],
     commits: objectSeeds('commit'),
     keyPairs: keyPairs(),
   };
 }
 
 /**
- * The ostree folder of a deployed disk, of the objects the commits alone. The images have the digests that the commits
- * name: the disks were made where there is no fs-verity, and an image without digests was deployed.
+ * The ostree folder of a deployed disk, of the objects the commits alone. The image has the digest that the commit
+ * names: the disks were made where there is no fs-verity, and an image without digests was deployed.
  */
-function disk(name: string): [string, MemoryFile][] {
-  const entries = readTar(vectorPath(`ostree/deploy/sysroot-${name}.tar.gz`));
-  const digests = entries
-    .filter((entry) => entry.name.endsWith('.commit'))
-    .map(({ data }) => composefsDigest(decodeCommit(data, name)));
-  return entries.flatMap((entry): [string, MemoryFile][] => {
-    const path = entry.name.replace(/^[^/]+/, '/sysroot');
-    if (!path.startsWith('/sysroot/ostree/')) return [];
-    if (path.includes('/objects/') && !/\.commit(meta)?$/.test(path)) return [];
-    if (entry.type === 'symlink') return [[path, link(entry.target)]];
-    if (entry.type === 'directory') return [[path, DIRECTORY]];
-    if (entry.type !== 'file') return [];
-    if (!path.endsWith('/.ostree.cfs')) return [[path, file(entry.data)]];
-    return [[path, file('image', { verity: digests[0] as string })]];
-  });
+function disk(name: 'yes' | 'signed'): [string, MemoryFile][] {
+  const { tree, deployment } = deployedDisk(name);
+  const wanted = [...tree].filter(
+    ([path]) =>
+      path.startsWith('/sysroot/ostree/') && (!path.includes('/objects/') || /\.commit(meta)?$/.test(path)),
+  );
+  const [, commit] = wanted.find(([path]) => path.endsWith('.commit')) as [string, MemoryFile];
+  const verity = composefsDigest(decodeCommit(commit.data as Uint8Array, name)) as string;
+  return wanted.map(([path, node]) => [
+    path,
+    path === `${deployment}/.ostree.cfs` ? file('image', { verity }) : node,
+  ]);
 }

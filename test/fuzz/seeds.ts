@@ -51,12 +51,8 @@ export function objectSeeds(extension: string): Uint8Array[] {
     .filter((data) => data.length <= IMAGE_MAX);
 }
 
-export function vectorPath(path: string): string {
-  return VECTORS + path;
-}
-
 export function readVector(path: string): Buffer {
-  const data = readFileSync(vectorPath(path));
+  const data = readFileSync(VECTORS + path);
   return path.endsWith('.gz') ? gunzipSync(data) : data;
 }
 

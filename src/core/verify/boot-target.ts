@@ -135,7 +135,10 @@ export function placeFault(system: System, { sysroot, deployment, commit }: Boot
       found: shown,
     };
   }
-  const kind = system.kindOf(byteString(sysroot + deployment));
+  const path = byteString(sysroot + deployment);
+  const place = realPath(system, path) ?? path;
+  if (place !== path) return misplaced(place);
+  const kind = system.kindOf(path);
   if (kind !== 'directory')
     return { name, message: `${shown}: not a directory`, expected: 'directory', found: kind ?? 'nothing' };
   const objects = byteString(`${sysroot}/ostree/repo/objects`);
