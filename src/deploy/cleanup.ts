@@ -25,7 +25,7 @@ import {
 } from './deployment.ts';
 import { entriesOf, openDirectory, removeFile, removeTree, statusOf } from './files.ts';
 import { OVERLAYS } from './install-kernel.ts';
-import { inSysroot, loadSysroot, type Sysroot } from './sysroot.ts';
+import { inSysroot, loadSysroot, requireBoot, type Sysroot } from './sysroot.ts';
 import { removeEntries, runningGeneration } from './write-deployments.ts';
 
 /**
@@ -34,6 +34,7 @@ import { removeEntries, runningGeneration } from './write-deployments.ts';
  * @throws SealtreeError in ostree's words
  */
 export function cleanUp(sysroot: Sysroot, { prune }: { readonly prune: boolean }): Sysroot {
+  requireBoot(sysroot);
   const cleaned = within('Cleaning bootversions', () => cleanBootVersions(sysroot));
   within('Cleaning deployments', () => cleanDeployments(cleaned));
   within('Cleaning bootfs', () => cleanBoot(cleaned));

@@ -19,7 +19,7 @@ import { copyFile, ensureDirectory, statusOf, withDirectory } from './files.ts';
 import { OVERLAYS } from './install-kernel.ts';
 import { KernelArguments, splitArguments } from './kernel-arguments.ts';
 import { makeDeployment } from './new-deployment.ts';
-import { loadSysroot, requireNothingStaged, type Sysroot } from './sysroot.ts';
+import { loadSysroot, requireBoot, requireNothingStaged, requireSysroot, type Sysroot } from './sysroot.ts';
 import { withSysrootLock } from './sysroot-lock.ts';
 import type { VerityDemand } from './verity.ts';
 import { writeDeployments } from './write-deployments.ts';
@@ -82,6 +82,7 @@ export async function withSysroot<T>(
   }: { readonly layout?: BootLayout | undefined; readonly report?: (message: string) => void },
   use: (sysroot: Sysroot) => Promise<T> | T,
 ): Promise<T> {
+  requireSysroot(path);
   if (loadsRunning(path)) makeMountsWritable();
   return withSysrootLock(
     path,
@@ -105,6 +106,7 @@ export async function deployInto(sysroot: Sysroot, options: DeployOptions): Prom
   const origin = normalizedOrigin(options.origin ?? originOf(refspec));
   const checksum = sysroot.repo.resolveRev(refspec);
   const merge = options.merge === false ? undefined : mergeDeployment(sysroot, stateroot);
+  requireBoot(sysroot);
   requireNoBootloader(sysroot);
   const clean = initialCleanUp(sysroot);
   const deployment = await makeDeployment(clean, {

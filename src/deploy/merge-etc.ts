@@ -19,22 +19,30 @@ const DIFF = { xattrs: false, uid: undefined, gid: undefined };
 /**
  * @param before directory of the deployment whose changes are taken over
  * @param after directory of the new deployment, whose `etc` is as its commit has it
- * @returns the message for people
+ * @param report gets the message for people
  * @throws SealtreeError in ostree's words, beginning `During /etc merge: `
  */
-export function mergeEtc(before: ByteString, after: ByteString): string {
+export function mergeEtc(before: ByteString, after: ByteString, report: (message: string) => void): void {
   try {
     const modifiedEtc = joinPath(before, byteString('etc'));
     const newEtc = joinPath(after, byteString('etc'));
     const original = fileSystemDirectory(joinPath(before, byteString('usr/etc')), DIFF);
     const { modified, removed, added } = diffTrees(original, fileSystemDirectory(modifiedEtc, DIFF));
+    const counts = `${modified.length} modified, ${removed.length} removed, ${added.length} added`;
+    report(`Copying /etc changes: ${counts}`);
+    requireDirectory(before, 'usr/etc');
+    requireDirectory(before, 'etc');
+    requireDirectory(after, 'etc');
     for (const path of removed) removeTree(joinPath(newEtc, path));
     for (const path of [...modified, ...added]) copyChanged(modifiedEtc, newEtc, path);
-    const counts = `${modified.length} modified, ${removed.length} removed, ${added.length} added`;
-    return `Copying /etc changes: ${counts}`;
   } catch (error) {
     throw ioError('During /etc merge', error);
   }
+}
+
+function requireDirectory(deployment: ByteString, name: string): void {
+  if (isDirectory(statusOf(joinPath(deployment, byteString(name)))?.mode ?? 0)) return;
+  throw new SealtreeError('missing', `opendir(${name}): No such file or directory`, { errno: 'ENOENT' });
 }
 
 /** Copies a file, or a directory with all in it, over what the new tree has there. */

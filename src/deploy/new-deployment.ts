@@ -151,7 +151,11 @@ async function checkOutTree(
 
 /** The tree's own configuration: what its initramfs will do. */
 function readPrepareRoot(path: ByteString): PrepareRoot {
-  return loadPrepareRoot(treeSystem(path), byteString('')).config;
+  try {
+    return loadPrepareRoot(treeSystem(path), byteString('')).config;
+  } catch (error) {
+    throw ioError('Reading rootfs config', error);
+  }
 }
 
 /** /etc is a copy of /usr/etc, to be changed. */
@@ -212,7 +216,7 @@ function makeFolder(path: ByteString, mode: number): void {
 function finalize(sysroot: Sysroot, wanted: NewDeployment, deployment: Deployment, path: ByteString): void {
   try {
     const { merge, report } = wanted;
-    if (merge !== undefined) report(mergeEtc(inSysroot(sysroot, deploymentPath(merge)), path));
+    if (merge !== undefined) mergeEtc(inSysroot(sysroot, deploymentPath(merge)), path, report);
     const var_ = varOf(sysroot, deployment);
     // So that systemd's ConditionNeedsUpdate= is true when it boots.
     removeFile(joinPath(path, byteString('etc/.updated')));

@@ -6,7 +6,7 @@
 import { readlinkSync, realpathSync, statSync } from 'node:fs';
 import { type ByteString, byteString, byteStringFrom, displayByteString } from '../core/bytes/byte-string.ts';
 import { malformed, SealtreeError } from '../core/errors.ts';
-import { isSymlink } from '../core/fs/mode.ts';
+import { isDirectory, isSymlink } from '../core/fs/mode.ts';
 import { fsPath, joinPath } from '../node/fs-path.ts';
 import { ioError, isErrno } from '../node/io-error.ts';
 import { readFileLimited } from '../node/read-file.ts';
@@ -70,8 +70,8 @@ const STAGED = '/run/ostree/staged-deployment';
  * @throws SealtreeError in ostree's words, beginning `loading sysroot: `
  */
 export function loadSysroot(path: ByteString, options: LoadOptions = {}): Sysroot {
+  requireSysroot(path);
   try {
-    requireDirectory(path);
     const repo = openRepo(path);
     const settings = sysrootSettings(repo.config);
     requireInside(path, ['boot', 'ostree', 'ostree/deploy']);
@@ -115,6 +115,12 @@ export function inSysroot({ path }: Pick<Sysroot, 'path'>, below: string): ByteS
   return joinPath(path, byteString(below));
 }
 
+/** Without /boot, which may only not be mounted, there seem to be no deployments, and all would be removed. */
+export function requireBoot({ boot }: Sysroot): void {
+  if (statusOf(boot) === undefined)
+    throw new SealtreeError('missing', 'opendir(boot): No such file or directory');
+}
+
 /** Refuses to change a system on which an update waits for the shutdown: only ostree can finish that. */
 export function requireNothingStaged({ running }: Sysroot): void {
   if (running === undefined || statusOf(byteString(STAGED)) === undefined) return;
@@ -146,7 +152,8 @@ export function readSubBootVersion(sysroot: ByteString, bootVersion: BootVersion
   }
 }
 
-function requireDirectory(path: ByteString): void {
+/** @throws SealtreeError `io` in ostree's words if there is no such directory */
+export function requireSysroot(path: ByteString): void {
   try {
     if (statSync(fsPath(path)).isDirectory()) return;
   } catch (error) {
@@ -159,6 +166,8 @@ function requireDirectory(path: ByteString): void {
 function openRepo(path: ByteString): Repo {
   try {
     const repoPath = joinPath(path, byteString('ostree/repo'));
+    if (statusOf(repoPath) === undefined)
+      throw new SealtreeError('missing', 'opendir(ostree/repo): No such file or directory');
     const repo = Repo.open(repoPath);
     const ostree = statSync(fsPath(joinPath(path, byteString('ostree')))).dev;
     const own = statSync(fsPath(repoPath)).dev;
@@ -243,6 +252,11 @@ function deploymentOf(path: ByteString, entry: BootEntry): Deployment {
     }
     const deployment = { stateroot, ...parsed, bootChecksum, bootSerial, entry, origin: undefined };
     requireLink(target, deployment);
+    const place = statusOf(joinPath(path, deploymentPath(deployment)));
+    if (place === undefined || !isDirectory(place.mode)) {
+      const message = `opendir(${displayByteString(byteString(link.slice(1)))}): No such file or directory`;
+      throw new SealtreeError('missing', message);
+    }
     requireOverlayNames(entry);
     return { ...deployment, origin: readOrigin(path, deployment) };
   } catch (error) {

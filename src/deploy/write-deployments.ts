@@ -233,7 +233,7 @@ function entriesFor(
 }
 
 /** The name of an entry's file, with the tries that the boot loader gives it or has left for it. */
-export function entryFile({ settings }: Sysroot, name: string, { entry }: Deployment): ByteString {
+function entryFile({ settings }: Sysroot, name: string, { entry }: Deployment): ByteString {
   if (settings.bootTries === 0) return byteString(`${name}.conf`);
   if (entry.fileName === undefined) return byteString(`${name}+${settings.bootTries}.conf`);
   const { left, done } = bootTries(entry.fileName);

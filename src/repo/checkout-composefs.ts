@@ -4,7 +4,7 @@
  * @module
  */
 import { closeSync, constants, fchmodSync, openSync, renameSync, unlinkSync } from 'node:fs';
-import { type ByteString, byteString } from '../core/bytes/byte-string.ts';
+import type { ByteString } from '../core/bytes/byte-string.ts';
 import { hexOf } from '../core/bytes/hex.ts';
 import { prefixed, SealtreeError } from '../core/errors.ts';
 import type { Commit } from '../core/ostree/commit.ts';
@@ -51,10 +51,14 @@ export async function checkOutComposefs(
   }
   registerTemporary(temporary);
   try {
-    const { digest } = digestImage(root, undefined, (chunk) => writeAll(fd, chunk));
-    if (digests === 'all') requireDigest(commit, digest);
-    fchmodSync(fd, 0o644);
-    fd = enableVerityOn(repo, fd);
+    try {
+      const { digest } = digestImage(root, undefined, (chunk) => writeAll(fd, chunk));
+      if (digests === 'all') requireDigest(commit, digest);
+      fchmodSync(fd, 0o644);
+    } finally {
+      closeSync(fd);
+    }
+    enableVerityOn(repo, temporary);
     try {
       renameSync(fsPath(temporary), fsPath(destination));
     } catch (error) {
@@ -65,7 +69,6 @@ export async function checkOutComposefs(
     throw error;
   } finally {
     forgetTemporary(temporary);
-    closeSync(fd);
   }
 }
 
@@ -107,21 +110,20 @@ function requireDigest(commit: Commit, found: string): void {
   throw new SealtreeError('mismatch', message, { expected, found });
 }
 
-/** As the repository's `ex-integrity` says. @returns the descriptor, opened anew if verity was to be enabled */
-function enableVerityOn(repo: Repo, fd: number): number {
+/** As the repository's `ex-integrity` says; the kernel does so only for files that nobody has open for writing. */
+function enableVerityOn(repo: Repo, path: ByteString): void {
   const { verity } = writeSettings(repo.config);
-  if (verity === 'no') return fd;
-  // The kernel does so only for files that nobody has open for writing.
-  const readable = openSync(byteString(`/proc/self/fd/${fd}`), constants.O_RDONLY);
-  closeSync(fd);
+  if (verity === 'no') return;
+  const fd = openSync(fsPath(path), constants.O_RDONLY);
   try {
-    enableVerity(readable, verityParameters());
+    enableVerity(fd, verityParameters());
   } catch (error) {
     const unsupported = isErrno(error, 'ENOTTY', 'EOPNOTSUPP');
     if (!unsupported) throw ioError('fsverity: ioctl(FS_IOC_ENABLE_VERITY)', error);
     if (verity === 'yes') {
       throw new SealtreeError('unsupported', 'fsverity required but filesystem does not support it');
     }
+  } finally {
+    closeSync(fd);
   }
-  return readable;
 }
