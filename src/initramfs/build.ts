@@ -67,7 +67,11 @@ export async function buildProgram(options: BuildOptions = {}): Promise<BuiltPro
 const CC_WORDS = [
   '-Os',
   '-std=gnu11',
-  '-static',
+  '-static-pie',
+  '-fPIE',
+  '-fstack-protector-strong',
+  '-D_FORTIFY_SOURCE=2',
+  '-Wl,-z,now',
   '-s',
   '-ffunction-sections',
   '-fdata-sections',
