@@ -1,4 +1,7 @@
-/** One boot: the decision, carried out, and looked at; or the refusal, told to everyone who may see it. @module */
+/**
+ * One boot, or soft reboot: the decision, carried out, and looked at; or the refusal, told to everyone who may see it.
+ * @module
+ */
 import {
   type ByteString,
   byteString,
@@ -8,10 +11,16 @@ import {
 } from '../src/core/bytes/byte-string.ts';
 import { SealtreeError } from '../src/core/errors.ts';
 import { portableHash } from '../src/core/hash.ts';
+import { MNT_DETACH } from '../src/core/mount/calls.ts';
 import { decideBoot } from '../src/core/verify/boot.ts';
 import type { BootDecision } from '../src/core/verify/boot-decision.ts';
+import type { BootTarget } from '../src/core/verify/boot-target.ts';
 import { bootLine, refusalLines } from '../src/core/verify/explain-boot.ts';
-import { refusalOf } from '../src/core/verify/fault.ts';
+import { faultError, refusalOf } from '../src/core/verify/fault.ts';
+import type { KernelFacts } from '../src/core/verify/kernel.ts';
+import { checkMounted } from '../src/core/verify/mounted.ts';
+import type { MountPlan } from '../src/core/verify/plan.ts';
+import { planSoftReboot } from '../src/core/verify/soft-reboot.ts';
 import { carryOut } from './carry-out.ts';
 import {
   BOOT_MESSAGE_ID,
@@ -23,10 +32,12 @@ import {
   WARNING_MESSAGE_ID,
 } from './report.ts';
 import {
+  bootMountCalls,
   bootSystem,
   deviceNumber,
   fileSystemStatus,
   openForReading,
+  removeFile,
   statusIfThere,
   using,
   writeAll,
@@ -38,7 +49,9 @@ const STDERR = 2;
 const RAMFS_MAGIC = 0x858458f6;
 const TMPFS_MAGIC = 0x01021994;
 const COMMAND_LINE_LIMIT = 64 * 1024;
+const MOUNT_TABLE_LIMIT = 16 * 1024 * 1024;
 const ROOT = byteString('/');
+const SYSROOT = byteString('/sysroot');
 
 /** Why there is no boot, in lines, the first of which is the reason. */
 export interface Refused {
@@ -51,23 +64,57 @@ export interface Refused {
  * @returns undefined if the root file system is mounted as it should be
  */
 export function boot(sysroot: ByteString, cmdline: ByteString): Refused | undefined {
-  let decision = decideBoot(bootSystem, portableHash, {
+  const decision = decideBoot(bootSystem, portableHash, {
     cmdline,
     sysroot,
     root: byteString(''),
     initramfs: isInitramfs(),
     sysrootWritable: isWritable(sysroot),
-    kernel: { release: readLine('/proc/sys/kernel/osrelease'), features: {} },
+    kernel: runningKernel(),
   });
+  if (decision.target !== undefined && decision.plan !== undefined) tellDeployment(decision.target);
+  return follow(decision, {
+    unfinished: byteString('/sysroot.tmp'),
+    root: sysroot,
+    dictionary: byteString('/run/ostree-booted'),
+  });
+}
+
+/**
+ * Makes the next root ready in a running system, for `systemctl soft-reboot`.
+ *
+ * @param deployment the directory of the deployment below /sysroot, without symlinks
+ */
+export function softReboot(deployment: ByteString): Refused | undefined {
+  const decision = planSoftReboot(bootSystem, portableHash, {
+    cmdline: readCommandLine(),
+    sysroot: SYSROOT,
+    deployment,
+    kernel: runningKernel(),
+  });
+  const root = byteString('/run/nextroot');
+  return follow(decision, { unfinished: root, root, dictionary: byteString('/run/ostree/nextroot-booted') });
+}
+
+/** Where things stand when a plan is carried out, or half carried out. */
+interface Places {
+  readonly unfinished: ByteString;
+  readonly root: ByteString;
+  readonly dictionary: ByteString;
+}
+
+function follow(given: BootDecision, places: Places): Refused | undefined {
+  let decision = given;
   for (const line of decision.notices) print(STDOUT, line);
   if (decision.warnings.length > 0) warn(decision.warnings);
   if (decision.plan !== undefined) {
-    tellDeployment(decision);
     try {
       carryOut(decision.plan, (message) => print(STDERR, message));
+      look(decision.plan);
       tell(PRIORITY.info, BOOT_MESSAGE_ID, [bootLine(decision)]);
       return undefined;
     } catch (error) {
+      takeAway(places);
       if (!(error instanceof SealtreeError)) throw error;
       decision = { ...decision, plan: undefined, refusal: refusalOf(error, 'mounted') };
     }
@@ -75,6 +122,33 @@ export function boot(sysroot: ByteString, cmdline: ByteString): Refused | undefi
   const lines = refusalLines(decision);
   tell(PRIORITY.error, REFUSAL_MESSAGE_ID, lines);
   return { lines: [decision.refusal?.message ?? '', ...lines.slice(1)], onRefusal: decision.onRefusal };
+}
+
+/** Success is what the kernel's own table of mounts shows. */
+function look(plan: MountPlan): void {
+  const table = bootSystem.readFile(byteString('/proc/self/mountinfo'), MOUNT_TABLE_LIMIT);
+  const [fault] = checkMounted(plan, byteStringFrom(table ?? new Uint8Array(0)));
+  if (fault !== undefined) throw faultError(fault);
+}
+
+/**
+ * Takes away what was mounted before the refusal, so that nothing boots it. When the dictionary is there, no disk is
+ * mounted at the place of the new root any more.
+ */
+function takeAway({ dictionary, root, unfinished }: Places): void {
+  const finished = bootSystem.kindOf(dictionary) !== undefined;
+  for (const place of finished ? [unfinished, root] : [unfinished]) {
+    try {
+      bootMountCalls.umount(place, MNT_DETACH);
+    } catch {
+      // Nothing is mounted there.
+    }
+  }
+  if (finished) removeFile(dictionary);
+}
+
+function runningKernel(): KernelFacts {
+  return { release: readLine('/proc/sys/kernel/osrelease'), features: {} };
 }
 
 /** The kernel's command line without its line end. */
@@ -101,8 +175,7 @@ function isWritable(sysroot: ByteString): boolean {
 }
 
 /** By this entry of the journal others find out what was booted. */
-function tellDeployment({ target }: BootDecision): void {
-  if (target === undefined) return;
+function tellDeployment(target: BootTarget): void {
   const path = byteString(target.sysroot + target.deployment);
   const status = statusIfThere(path);
   if (status === undefined) return;

@@ -4,9 +4,9 @@
  * 2026.4; docs/boot.md says where it is stricter. As process 1 it is /init of an initramfs.
  * @module
  */
-import { bytesOf, utf8ByteString } from '../src/core/bytes/byte-string.ts';
+import { byteString, bytesOf, utf8ByteString } from '../src/core/bytes/byte-string.ts';
 import { SealtreeError } from '../src/core/errors.ts';
-import { boot, readCommandLine } from './boot.ts';
+import { boot, readCommandLine, softReboot } from './boot.ts';
 import { init } from './init.ts';
 import { commandLine, kernel, succeed } from './sys.ts';
 import { writeAll } from './system.ts';
@@ -27,7 +27,11 @@ function main(): void {
   } else if (sysroot === undefined) {
     throw new SealtreeError('usage', 'usage: ostree-prepare-root SYSROOT [KERNEL_CMDLINE]');
   } else {
-    const refused = boot(sysroot, cmdline ?? readCommandLine());
+    const [first, second] = [sysroot, cmdline];
+    const refused =
+      first === '--soft-reboot'
+        ? softReboot(second ?? byteString(''))
+        : boot(first, second ?? readCommandLine());
     // What is thrown is printed behind the program's name, and the exit status is 1.
     if (refused !== undefined) throw new SealtreeError('mismatch', refused.lines.join('\n'));
   }

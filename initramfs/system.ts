@@ -218,6 +218,10 @@ export function removeDirectory(path: ByteString): void {
   checked('rmdir', kernel.unlinkat(AT_FDCWD, cString(path), AT_REMOVEDIR));
 }
 
+export function removeFile(path: ByteString): void {
+  checked('unlink', kernel.unlinkat(AT_FDCWD, cString(path), 0));
+}
+
 export function makeSymlink(target: ByteString, path: ByteString): void {
   checked('symlink', kernel.symlinkat(cString(target), AT_FDCWD, cString(path)));
 }

@@ -120,7 +120,7 @@ describe('as ostree-prepare-root', () => {
       expect(ours.status).toBe(real.status);
       expect(ours.mounts).toEqual(real.mounts);
       expect(ours.booted).toBe(real.booted);
-      expect(warningsRemoved(ours.stderr)[0]).toBe(warningsRemoved(real.stderr)[0]);
+      expect(firstLine(ours.stderr)).toBe(firstLine(real.stderr));
       if (real.status === 0) {
         expect(ours.stdout).toBe(real.stdout);
         expect(warningsRemoved(ours.stderr)).toEqual(warningsRemoved(real.stderr));
@@ -164,6 +164,11 @@ function both(given: Case): [Booted, Booted] {
     }
   });
   return results as unknown as [Booted, Booted];
+}
+
+/** Where a configuration is wrong only ours says. */
+function firstLine(stderr: string): string | undefined {
+  return warningsRemoved(stderr)[0]?.replace(/ \/usr\/lib\/ostree\/prepare-root\.conf: line \d+:/, '');
 }
 
 function warningsRemoved(stderr: string): string[] {

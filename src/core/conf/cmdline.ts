@@ -23,7 +23,9 @@ export function ostreeTarget(cmdline: ByteString): ByteString | undefined {
   const slot = kernelArgument(cmdline, 'androidboot.slot_suffix');
   if (slot === '_b') return byteString('/ostree/root.b');
   if (slot !== undefined && slot !== '_a')
-    throw malformed(`androidboot.slot_suffix invalid: ${displayByteString(slot)}`);
+    throw malformed(
+      `Failed to determine ostree target: androidboot.slot_suffix invalid: ${displayByteString(slot)}`,
+    );
   if (slot !== undefined || wordsOf(cmdline).some((word) => word.startsWith('androidboot.')))
     return byteString('/ostree/root.a');
   return kernelArgument(cmdline, 'ostree');

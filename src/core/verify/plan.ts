@@ -176,6 +176,8 @@ export function planBoot(facts: BootPlanFacts): MountPlan {
     steps.push(...composefsSteps(facts, deployment, path(TEMPORARY_ROOT)), volatileRoot(sysroot));
     booted.push(...composefsEntries(config.composefs.keypath, signed, verity));
   } else {
+    // As ostree does before it looks whether there is an image.
+    if (enabled === 'maybe') steps.push(directory(path(PRIVATE, '/cfsroot-lower'), 0o700, true));
     steps.push({ step: 'bind', from: deployment, at: path(TEMPORARY_ROOT) });
   }
   booted.push({ key: 'sysroot-ro', type: 'b', value: sysrootReadonly });
