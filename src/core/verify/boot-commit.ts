@@ -1,7 +1,7 @@
 /** The commit of the deployment that is booted: who signed it, and which image it names. @module */
 import { type ByteString, byteString, displayByteString } from '../bytes/byte-string.ts';
 import { isChecksum } from '../bytes/hex.ts';
-import { prefixed, SealtreeError } from '../errors.ts';
+import { malformed, prefixed, SealtreeError } from '../errors.ts';
 import type { Hash } from '../hash.ts';
 import { objectPath } from '../ostree/objects.ts';
 import type { PublicKey } from '../sign/keys.ts';
@@ -69,10 +69,27 @@ export function judgeCommit(
  * @throws SealtreeError `malformed` for what is no regular file or too large, `io`
  */
 export function readEvidence(system: System, repo: ByteString, checksum: string): CommitEvidence | undefined {
-  const data = system.readFile(objectFile(repo, 'commit', checksum), OBJECT_LIMIT);
+  const data = readObject(system, objectFile(repo, 'commit', checksum));
   if (data === undefined) return undefined;
-  const detached = system.readFile(objectFile(repo, 'commitmeta', checksum), OBJECT_LIMIT);
-  return { checksum, data, detached };
+  return { checksum, data, detached: readObject(system, objectFile(repo, 'commitmeta', checksum)) };
+}
+
+/** Neither the object nor its directory may be a link: that leads out of the repository. */
+function readObject(system: System, path: ByteString): Uint8Array | undefined {
+  const directory = byteString(path.slice(0, path.lastIndexOf('/')));
+  for (const [place, expected] of [
+    [directory, 'directory'],
+    [path, 'file'],
+  ] as const) {
+    const found = system.kindOf(place);
+    if (found === undefined) return undefined;
+    if (found !== expected)
+      throw malformed(`${displayByteString(place)}: is a ${found}, expected a ${expected}`, {
+        expected,
+        found,
+      });
+  }
+  return system.readFile(path, OBJECT_LIMIT);
 }
 
 /** For the boot line and for warnings: a commit that cannot be read is no hindrance where none is demanded. */

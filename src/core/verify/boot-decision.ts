@@ -3,7 +3,7 @@
  * it. boot.ts decides about a boot, soft-reboot.ts about a soft reboot.
  * @module
  */
-import { type ByteString, byteString, displayByteString } from '../bytes/byte-string.ts';
+import { type ByteString, displayByteString } from '../bytes/byte-string.ts';
 import { SealtreeError } from '../errors.ts';
 import type { Hash } from '../hash.ts';
 import type { PublicKey } from '../sign/keys.ts';
@@ -88,11 +88,27 @@ export function judgePlace({ system, judge }: Inquiry, target: BootTarget, polic
 }
 
 /**
- * Everything about a deployment itself: its commit, image and /etc, and whether the kernel can do what it needs.
+ * What can be said before a deployment is known: /etc, and whether the kernel can do what is demanded.
+ *
+ * @param kernel undefined if it is another machine that boots
+ */
+export function judgeMachine({ judge }: Inquiry, policy: BootPolicy, kernel: KernelFacts | undefined): void {
+  judgeEtc(policy, judge);
+  if (policy.config.composefs.enabled === 'yes') judgeKernel(policy, kernel, judge);
+}
+
+/** What was found of a deployment. */
+export interface JudgedDeployment {
+  /** Whether composefs is used. */
+  readonly composefs: boolean;
+  /** The digest that the image must have; undefined for any. */
+  readonly digest: string | undefined;
+}
+
+/**
+ * Everything about a deployment itself: its commit, its image, and what of it nothing signs.
  *
  * @param repo path of the repository
- * @param kernel undefined if it is another machine that boots
- * @returns whether composefs is used, and the digest that the image must have
  */
 export function judgeDeployment(
   inquiry: Inquiry,
@@ -100,7 +116,7 @@ export function judgeDeployment(
   policy: BootPolicy,
   repo: ByteString,
   kernel: KernelFacts | undefined,
-): { composefs: boolean; digest: string | undefined } {
+): JudgedDeployment {
   const { system, hash, judge } = inquiry;
   inquiry.stage = 'signature';
   const { commit, signer, digest } = judgeCommit(system, hash, repo, target, policy, judge);
@@ -110,25 +126,19 @@ export function judgeDeployment(
   const composefs = findImage(system, target, policy);
   if (composefs) judgeImage(system, target, digest, kernel !== undefined, judge);
   else judge.skipped('image', 'composefs is not used: the directory itself is booted, unverified');
-  judgeEtc(policy, judge);
-  judgeKernel(policy, composefs, kernel, judge);
+  if (composefs && policy.config.composefs.enabled === 'maybe') judgeKernel(policy, kernel, judge);
   inquiry.unsigned = unsignedPaths(system, target, policy, composefs);
-  return { composefs, digest };
+  return { composefs, digest: policy.mode === 'signed' ? digest : undefined };
 }
 
-function judgeKernel(
-  policy: BootPolicy,
-  composefs: boolean,
-  kernel: KernelFacts | undefined,
-  judge: Judge,
-): void {
+function judgeKernel(policy: BootPolicy, kernel: KernelFacts | undefined, judge: Judge): void {
   const name = 'kernel';
   if (kernel === undefined) {
     judge.skipped(name, 'it is another machine that boots');
     return;
   }
   const { verity } = policy.config.composefs;
-  const fault = kernelFault({ composefs, verity, signed: policy.signed }, kernel);
+  const fault = kernelFault({ verity, signed: policy.signed }, kernel);
   if (fault !== undefined) throw faultError(fault);
-  judge.passed(name, `${displayByteString(byteString(kernel.release))} has what is needed`);
+  judge.passed(name, `${displayByteString(kernel.release)} has what is needed`);
 }

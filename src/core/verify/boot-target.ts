@@ -28,35 +28,40 @@ const PATH_LIMIT = 4096;
  * The path without symlinks, `.` and `..`; what realpath(3) does, by readlink alone.
  *
  * @returns undefined if something on the way is not there
- * @throws SealtreeError `io` ELOOP
+ * @throws SealtreeError `io` ELOOP, ENAMETOOLONG
  */
 export function realPath(system: System, path: ByteString): ByteString | undefined {
-  const done: string[] = [];
+  /** The directories on the way, each with those before it. */
+  const done: string[] = [''];
   const todo = path.split('/').reverse();
   for (let links = 0; todo.length > 0; ) {
     const part = todo.pop() as string;
     if (part === '' || part === '.') continue;
     if (part === '..') {
-      done.pop();
+      if (done.length > 1) done.pop();
       continue;
     }
-    const here = byteString(`/${[...done, part].join('/')}`);
-    const target = here.length > PATH_LIMIT ? undefined : system.readLink(here);
+    const here = byteString(`${done.at(-1)}/${part}`);
+    if (here.length > PATH_LIMIT) throw pathError(path, 'ENAMETOOLONG', 'File name too long');
+    const target = system.readLink(here);
     if (target === undefined) {
-      done.push(part);
+      done.push(here);
       continue;
     }
     // POSIX: a link that is empty leads nowhere. The kernel would stay where it is.
     if (target === '') return undefined;
-    if (++links > MAX_LINKS)
-      throw new SealtreeError('io', `${displayByteString(path)}: Too many levels of symbolic links`, {
-        errno: 'ELOOP',
-      });
-    if (target.startsWith('/')) done.length = 0;
+    if (++links > MAX_LINKS) throw pathError(path, 'ELOOP', 'Too many levels of symbolic links');
+    if (target.startsWith('/')) done.length = 1;
     todo.push(...target.split('/').reverse());
   }
-  const result = byteString(`/${done.join('/')}`);
+  const result = byteString(done.at(-1) || '/');
   return result === '/' || system.kindOf(result) !== undefined ? result : undefined;
+}
+
+function pathError(path: ByteString, errno: string, text: string): SealtreeError {
+  return new SealtreeError('io', `${displayByteString(path.slice(0, 200) as ByteString)}: ${text}`, {
+    errno,
+  });
 }
 
 /**
@@ -74,6 +79,7 @@ export function resolveTarget(
   const root = realSysroot(system, sysroot);
   if (target === undefined) throw new SealtreeError('missing', 'No ostree target found');
   const path = byteString(`${root}/${target}`);
+  if (path.length > PATH_LIMIT) throw pathError(path, 'ENAMETOOLONG', 'File name too long');
   const shown = displayByteString(path);
   const kind = system.kindOf(path);
   if (kind === undefined)

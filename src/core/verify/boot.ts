@@ -15,8 +15,15 @@ import { loadSealed } from '../conf/sealed.ts';
 import { malformed, SealtreeError } from '../errors.ts';
 import type { Hash } from '../hash.ts';
 import type { System } from '../system.ts';
-import { readEvidence } from './boot-commit.ts';
-import { type BootDecision, conclude, type Inquiry, judgeDeployment, judgePlace } from './boot-decision.ts';
+import {
+  type BootDecision,
+  conclude,
+  type Inquiry,
+  type JudgedDeployment,
+  judgeDeployment,
+  judgeMachine,
+  judgePlace,
+} from './boot-decision.ts';
 import { type BootPolicy, type GivenPolicy, loadBootPolicy } from './boot-policy.ts';
 import { type BootTarget, realSysroot, resolveTarget, targetAt } from './boot-target.ts';
 import { faultError } from './fault.ts';
@@ -70,13 +77,15 @@ function decide(inquiry: Inquiry, facts: BootFacts): MountPlan {
   const policy = loadBootPolicy(system, { config: root, keys: root, cmdline, given }, sealed, judge);
   inquiry.policy = policy;
   judgeInitramfs(policy, facts);
+  judgeMachine(inquiry, policy, facts.kernel);
   inquiry.stage = 'deployment';
-  const target = findTarget(inquiry, facts, policy);
+  const found = findTarget(inquiry, facts, policy);
+  const { target } = found;
   inquiry.target = target;
   judgePlace(inquiry, target, policy);
   const legacyReadonly = announce(system, facts, policy, target, notices);
-  const repo = repoOf(facts, target.sysroot);
-  const { composefs, digest } = judgeDeployment(inquiry, target, policy, repo, facts.kernel);
+  const { composefs, digest } =
+    found.judged ?? judgeDeployment(inquiry, target, policy, repoOf(facts, target.sysroot), facts.kernel);
   const { config } = policy;
   if (!composefs) {
     if (config.root.transient) throw malformed('Must enable composefs with root.transient');
@@ -108,17 +117,20 @@ function judgeInitramfs({ mode, path, sealed }: BootPolicy, { initramfs }: BootF
   });
 }
 
-function findTarget(inquiry: Inquiry, facts: BootFacts, policy: BootPolicy): BootTarget {
-  const { system, hash, judge } = inquiry;
-  if (facts.deployment !== undefined) return targetAt(realSysroot(system, facts.sysroot), facts.deployment);
+/** The deployment that is named, or the first good one; that is judged then. */
+function findTarget(
+  inquiry: Inquiry,
+  facts: BootFacts,
+  policy: BootPolicy,
+): { target: BootTarget; judged?: JudgedDeployment } {
+  const { system } = inquiry;
+  if (facts.deployment !== undefined)
+    return { target: targetAt(realSysroot(system, facts.sysroot), facts.deployment) };
   const named = ostreeTarget(facts.cmdline);
-  if (named === undefined && policy.sealed !== undefined && policy.signed) {
-    const sysroot = realSysroot(system, facts.sysroot);
-    const repo = repoOf(facts, sysroot);
-    const read = (checksum: string) => readEvidence(system, repo, checksum);
-    return searchTarget(system, sysroot, policy, hash, judge, read);
-  }
-  return resolveTarget(system, facts.sysroot, named);
+  if (named !== undefined || policy.sealed === undefined || !policy.signed)
+    return { target: resolveTarget(system, facts.sysroot, named) };
+  const sysroot = realSysroot(system, facts.sysroot);
+  return searchTarget(inquiry, sysroot, policy, repoOf(facts, sysroot), facts.kernel);
 }
 
 /** What the original prints before it mounts; returns what the repository's configuration says of the disk. */

@@ -13,8 +13,10 @@ export function bootLine(decision: BootDecision): string {
   const parts = [`booting ${describeTarget(decision)}`];
   if (policy !== undefined) parts.push(`mode ${policy.mode}${policy.sealed === undefined ? '' : ', sealed'}`);
   if (signer !== undefined) parts.push(`signed with key ${signer.hex}`);
-  const open = unsigned.map(({ path, present }) => `${displayByteString(path)}${present ? '' : ' (empty)'}`);
-  parts.push(open.length === 0 ? 'nothing unsigned' : `unsigned: ${open.join(' ')}`);
+  const open = (there: boolean) =>
+    unsigned.filter(({ present }) => present === there).map(({ path }) => displayByteString(path));
+  parts.push(`unsigned: ${open(true).join(' ') || 'nothing'}`);
+  if (open(false).length > 0) parts.push(`unsigned as soon as it is made: ${open(false).join(' ')}`);
   return parts.join('; ');
 }
 

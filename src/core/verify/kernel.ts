@@ -57,9 +57,8 @@ const NEEDS: Readonly<Record<KernelFeature, Need>> = {
   loop: { since: [2, 4], option: 'CONFIG_BLK_DEV_LOOP', what: 'the image is mounted through a loop device' },
 };
 
-/** What is planned. */
+/** What is planned besides an image and an overlay. */
 export interface KernelDemands {
-  readonly composefs: boolean;
   /** `verity=require`. */
   readonly verity: boolean;
   /** The image's own digest is measured. */
@@ -68,7 +67,6 @@ export interface KernelDemands {
 
 /** What the kernel lacks of what is planned; undefined if it has all. */
 export function kernelFault(demands: KernelDemands, facts: KernelFacts): Fault | undefined {
-  if (!demands.composefs) return undefined;
   const needed: KernelFeature[] = ['erofs', 'overlay'];
   if (demands.verity) needed.push('overlay verity', 'data-only layers');
   if (demands.signed) needed.push('fs-verity');

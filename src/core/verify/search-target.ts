@@ -5,15 +5,15 @@
  * @module
  */
 import { type ByteString, byteString, displayByteString } from '../bytes/byte-string.ts';
-import { isChecksum } from '../bytes/hex.ts';
 import { malformed, SealtreeError } from '../errors.ts';
-import type { Hash } from '../hash.ts';
 import { decodeCommit } from '../ostree/commit.ts';
 import type { System } from '../system.ts';
+import { readEvidence } from './boot-commit.ts';
+import { type Inquiry, type JudgedDeployment, judgeDeployment } from './boot-decision.ts';
 import type { BootPolicy } from './boot-policy.ts';
-import { type BootTarget, targetAt } from './boot-target.ts';
-import { type CommitEvidence, decideCommit } from './commit.ts';
-import type { Judge } from './fault.ts';
+import { type BootTarget, realPath, targetAt } from './boot-target.ts';
+import { type Judge, makeJudge } from './fault.ts';
+import type { KernelFacts } from './kernel.ts';
 
 /** Bounds of the search: whoever fills a disk with deployments does not keep the boot busy. */
 const MAX_DEPLOYMENTS = 64;
@@ -21,46 +21,51 @@ const MAX_TRIED = 8;
 
 interface Candidate {
   readonly target: BootTarget;
-  readonly evidence: CommitEvidence;
   readonly timestamp: bigint;
 }
 
 /**
+ * A deployment that is not whole, as a deploy that was cut off leaves it, or not what is demanded, is passed over.
+ *
  * @param sysroot without symlinks, '' for /
- * @param readEvidence reads the commit of that name
- * @throws SealtreeError `missing` if no commit verifies, `malformed` for more deployments than are looked at
+ * @param repo path of the repository
+ * @returns the deployment, and what was found of it
+ * @throws SealtreeError `missing` if none is good, `malformed` for more deployments than are looked at
  */
 export function searchTarget(
-  system: System,
+  inquiry: Inquiry,
   sysroot: ByteString,
-  policy: Pick<BootPolicy, 'signed' | 'keys'>,
-  hash: Hash,
-  judge: Judge,
-  readEvidence: (checksum: string) => CommitEvidence | undefined,
-): BootTarget {
+  policy: BootPolicy,
+  repo: ByteString,
+  kernel: KernelFacts | undefined,
+): { target: BootTarget; judged: JudgedDeployment } {
+  const { system, judge } = inquiry;
   const targets = deploymentsBelow(system, sysroot);
-  const candidates = targets.flatMap((target) => candidateOf(target, judge, readEvidence));
-  // Of the same age: the one deployed last has the higher serial.
-  candidates.sort((a, b) =>
-    a.timestamp === b.timestamp
-      ? -compareSerials(a.target.deployment, b.target.deployment)
-      : a.timestamp > b.timestamp
-        ? -1
-        : 1,
-  );
-  for (const { target, evidence } of candidates.slice(0, MAX_TRIED)) {
-    const { checks } = decideCommit(evidence, readEvidence, policy, hash);
-    const failed = checks.find(({ status }) => status === 'failed');
-    if (failed === undefined) return target;
-    judge.warn('deployment', `${displayByteString(target.deployment)} is passed over: ${failed.message}`);
+  const candidates = targets.flatMap((target) => candidateOf(system, target, repo, judge));
+  candidates.sort(newestFirst);
+  let reason = '';
+  for (const { target } of candidates.slice(0, MAX_TRIED)) {
+    const trial: Inquiry = { ...inquiry, judge: makeJudge() };
+    try {
+      const judged = judgeDeployment(trial, target, policy, repo, kernel);
+      judge.checks.push(...trial.judge.checks);
+      judge.warnings.push(...trial.judge.warnings);
+      inquiry.commit = trial.commit;
+      inquiry.signer = trial.signer;
+      inquiry.unsigned = trial.unsigned;
+      return { target, judged };
+    } catch (error) {
+      const message = passOver(target, error, judge);
+      reason ||= `; the newest: ${message}`;
+    }
   }
-  const tried = Math.min(candidates.length, MAX_TRIED);
+  const found = `${targets.length} deployments, ${Math.min(candidates.length, MAX_TRIED)} tried`;
   throw new SealtreeError(
     'missing',
-    `No ostree target found: no ostree= among the kernel arguments, and of ${targets.length} deployments none verifies (${tried} tried)`,
+    `No ostree target found: no kernel argument names one, and no deployment is good (${found})${reason}`,
     {
-      expected: 'a deployment whose commit is signed with a trusted key',
-      found: `${targets.length} deployments`,
+      expected: 'a deployment whose commit is signed with a trusted key, and whose image is what it names',
+      found,
     },
   );
 }
@@ -68,6 +73,7 @@ export function searchTarget(
 function deploymentsBelow(system: System, sysroot: ByteString): BootTarget[] {
   const base = byteString(`${sysroot}/ostree/deploy`);
   const found: BootTarget[] = [];
+  if (realPath(system, base) !== base) return found;
   for (const stateroot of system.readDirectory(base) ?? []) {
     const directory = byteString(`${base}/${stateroot}/deploy`);
     if (system.kindOf(byteString(`${base}/${stateroot}`)) !== 'directory') continue;
@@ -83,25 +89,28 @@ function deploymentsBelow(system: System, sysroot: ByteString): BootTarget[] {
   return found;
 }
 
-function candidateOf(
-  target: BootTarget,
-  judge: Judge,
-  readEvidence: (checksum: string) => CommitEvidence | undefined,
-): Candidate[] {
+/** What its commit says of its age is checked later, with all else. */
+function candidateOf(system: System, target: BootTarget, repo: ByteString, judge: Judge): Candidate[] {
   try {
-    if (!isChecksum(target.commit)) return [];
-    const evidence = readEvidence(target.commit);
+    const evidence = readEvidence(system, repo, target.commit);
     if (evidence === undefined) return [];
-    const { timestamp } = decodeCommit(evidence.data, `${target.commit}.commit`);
-    return [{ target, evidence, timestamp }];
+    return [{ target, timestamp: decodeCommit(evidence.data, `${target.commit}.commit`).timestamp }];
   } catch (error) {
-    if (!(error instanceof SealtreeError)) throw error;
-    judge.warn('deployment', `${displayByteString(target.deployment)} is passed over: ${error.message}`);
+    passOver(target, error, judge);
     return [];
   }
 }
 
-function compareSerials(a: ByteString, b: ByteString): number {
-  const serial = (path: ByteString) => Number(path.slice(path.lastIndexOf('.') + 1));
-  return serial(a) - serial(b);
+function passOver({ deployment }: BootTarget, error: unknown, judge: Judge): string {
+  if (!(error instanceof SealtreeError)) throw error;
+  judge.warn('deployment', `${displayByteString(deployment)} is passed over: ${error.message}`);
+  return error.message;
+}
+
+/** Of the same age: the one deployed last has the higher serial. */
+function newestFirst(a: Candidate, b: Candidate): number {
+  if (a.timestamp !== b.timestamp) return a.timestamp > b.timestamp ? -1 : 1;
+  const serial = ({ target }: Candidate) =>
+    Number(target.deployment.slice(target.deployment.lastIndexOf('.') + 1));
+  return serial(b) - serial(a);
 }

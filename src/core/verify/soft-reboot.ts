@@ -9,7 +9,14 @@ import { loadSealedFile } from '../conf/sealed.ts';
 import { malformed } from '../errors.ts';
 import type { Hash } from '../hash.ts';
 import type { System } from '../system.ts';
-import { type BootDecision, conclude, type Inquiry, judgeDeployment, judgePlace } from './boot-decision.ts';
+import {
+  type BootDecision,
+  conclude,
+  type Inquiry,
+  judgeDeployment,
+  judgeMachine,
+  judgePlace,
+} from './boot-decision.ts';
 import { loadBootPolicy } from './boot-policy.ts';
 import { realSysroot, targetAt } from './boot-target.ts';
 import type { KernelFacts } from './kernel.ts';
@@ -43,6 +50,7 @@ function decide(inquiry: Inquiry, facts: SoftRebootFacts): MountPlan {
   inquiry.policy = policy;
   if (policy.config.composefs.enabled !== 'yes')
     throw malformed('soft reboot not supported without composefs');
+  judgeMachine(inquiry, policy, facts.kernel);
   inquiry.stage = 'deployment';
   const target = targetAt(realSysroot(system, facts.sysroot), deployment);
   inquiry.target = target;

@@ -2,8 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { byteString } from '../../../src/core/bytes/byte-string.ts';
 import { type KernelDemands, type KernelFacts, kernelFault } from '../../../src/core/verify/kernel.ts';
 
-const NONE: KernelDemands = { composefs: false, verity: false, signed: false };
-const YES: KernelDemands = { ...NONE, composefs: true };
+const YES: KernelDemands = { verity: false, signed: false };
 const VERITY: KernelDemands = { ...YES, verity: true };
 const SIGNED: KernelDemands = { ...VERITY, signed: true };
 
@@ -13,7 +12,6 @@ const fault = (demands: KernelDemands, release: string, features: KernelFacts['f
 describe('kernelFault', () => {
   // Versions: overlayfs.rst and erofs.rst of Linux; 6.1 and 6.12 were tried.
   it('lets 6.1 do yes and maybe, and 6.6 all', () => {
-    expect(fault(NONE, '4.4.0')).toBeUndefined();
     expect(fault(YES, '6.1.0-56-amd64')).toBeUndefined();
     expect(fault(VERITY, '6.6.0')).toBeUndefined();
     expect(fault(SIGNED, '6.12.107+deb13-amd64')).toBeUndefined();
