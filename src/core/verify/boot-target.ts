@@ -157,7 +157,8 @@ export function placeFault(system: System, { sysroot, deployment, commit }: Boot
   return undefined;
 }
 
-function misplaced(path: ByteString): Fault {
+/** Of a path that is no deployment's. */
+export function misplaced(path: ByteString): Fault {
   const found = displayByteString(path);
   return {
     name: 'deployment',

@@ -11,8 +11,8 @@ import type { System } from '../system.ts';
 import { readEvidence } from './boot-commit.ts';
 import { type Inquiry, type JudgedDeployment, judgeDeployment } from './boot-decision.ts';
 import type { BootPolicy } from './boot-policy.ts';
-import { type BootTarget, realPath, targetAt } from './boot-target.ts';
-import { type Judge, makeJudge } from './fault.ts';
+import { type BootTarget, misplaced, realPath, targetAt } from './boot-target.ts';
+import { faultError, type Judge, makeJudge } from './fault.ts';
 import type { KernelFacts } from './kernel.ts';
 
 /** Bounds of the search: whoever fills a disk with deployments does not keep the boot busy. */
@@ -73,7 +73,8 @@ export function searchTarget(
 function deploymentsBelow(system: System, sysroot: ByteString): BootTarget[] {
   const base = byteString(`${sysroot}/ostree/deploy`);
   const found: BootTarget[] = [];
-  if (realPath(system, base) !== base) return found;
+  const real = realPath(system, base) ?? base;
+  if (real !== base) throw faultError(misplaced(real));
   for (const stateroot of system.readDirectory(base) ?? []) {
     const directory = byteString(`${base}/${stateroot}/deploy`);
     if (system.kindOf(byteString(`${base}/${stateroot}`)) !== 'directory') continue;

@@ -33,17 +33,17 @@ it.each(['no', 'yes', 'maybe'])(
 );
 
 it('deployments are not looked for where a link in place of ostree/deploy leads', () => {
-  const { tree, deployment } = deployedDisk('signed');
+  const { tree } = deployedDisk('signed');
   for (const [path, node] of [...tree]) {
     if (!path.startsWith('/sysroot/ostree/deploy')) continue;
     tree.delete(path);
     tree.set(path.replace('/sysroot/ostree/deploy', '/run/other'), node);
   }
   tree.set('/sysroot/ostree/deploy', link('/run/other'));
-  tree.set('/usr/lib/ostree/prepare-root.conf', file('[composefs]\nenabled=signed\n'));
+  tree.set('/usr/lib/ostree/prepare-root.conf', file('[composefs]\nenabled=signed\n[etc]\ntransient=true\n'));
   tree.set('/usr/lib/sealtree/sealed.conf', file(`[keys]\ntrusted=${goldenKey('a')}\n`));
   expect(refusalOf(tree, 'quiet')).toBe(
-    `OSTree target leads out of ostree/deploy of the physical root, to ${deployment.replace('/sysroot/ostree/deploy', '/run/other')}`,
+    'OSTree target leads out of ostree/deploy of the physical root, to /run/other',
   );
 });
 
