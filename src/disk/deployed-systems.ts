@@ -7,8 +7,6 @@ import { ioError, isErrno } from '../node/io-error.ts';
 import { Repo } from '../repo/repo.ts';
 
 export interface DeployedSystems {
-  /** `STATEROOT/COMMIT.SERIAL`, sorted. */
-  readonly deployments: readonly ByteString[];
   /** The same for the same deployments. */
   readonly identity: string;
   /** Seconds since 1970: SOURCE_DATE_EPOCH, else when the newest commit was made. */
@@ -27,7 +25,12 @@ export function deployedSystems(sysroot: ByteString): DeployedSystems {
   }
   if (deployments.length === 0)
     throw new SealtreeError('missing', `${displayByteString(sysroot)}: nothing has been deployed to it`);
-  return { deployments, identity: deployments.join('\n'), timestamp: timestampOf(sysroot, deployments) };
+  return { identity: identityOf(deployments), timestamp: timestampOf(sysroot, deployments) };
+}
+
+/** @param deployments `STATEROOT/COMMIT.SERIAL`, sorted */
+export function identityOf(deployments: readonly ByteString[]): string {
+  return deployments.join('\n');
 }
 
 function timestampOf(sysroot: ByteString, deployments: readonly ByteString[]): number {

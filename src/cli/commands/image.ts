@@ -2,13 +2,15 @@
 import { realpathSync } from 'node:fs';
 import { arch } from 'node:os';
 import { type ByteString, byteString, displayByteString } from '../../core/bytes/byte-string.ts';
+import { SealtreeError } from '../../core/errors.ts';
 import { ROOT_TYPES } from '../../core/gpt/gpt.ts';
-import { deployedSystems } from '../../disk/deployed-systems.ts';
-import { type DiskOptions, writeDisk } from '../../disk/disk.ts';
+import { deployedSystems, identityOf } from '../../disk/deployed-systems.ts';
+import { type DiskFacts, type DiskOptions, rootUuid, writeDisk } from '../../disk/disk.ts';
+import { onlyRef, withSysroot } from '../../disk/make-sysroot.ts';
 import { fsPath } from '../../node/fs-path.ts';
 import { ioError } from '../../node/io-error.ts';
 import { sizeText } from '../progress.ts';
-import { absolutePath } from '../repository.ts';
+import { absolutePath, openRepository } from '../repository.ts';
 import { parseSize } from '../size.ts';
 import { optionError, usageError } from '../usage.ts';
 import type { Context, Verb } from '../verb.ts';
@@ -31,7 +33,17 @@ export const verb: Verb = {
   summary: 'make a bootable disk',
   operands: '',
   options: [
-    { flags: '--sysroot <directory>', description: 'physical root that has been deployed to' },
+    { flags: '--repo <path>', description: 'repository with the commit that is to boot' },
+    { flags: '--ref <ref>', description: 'branch or commit of it; by default its only branch' },
+    { flags: '--stateroot <name>', description: 'what the system is called on the disk; default `default`' },
+    {
+      flags: '--karg <argument>',
+      description: 'kernel argument beside root= and rw; may be given more than once',
+    },
+    {
+      flags: '--sysroot <directory>',
+      description: 'in place of --repo: a physical root that has been deployed to',
+    },
     { flags: '-o, --output <file>', description: 'where to write the disk; default disk.raw' },
     {
       flags: '--size <size>',
@@ -49,22 +61,27 @@ export const verb: Verb = {
     { flags: '--architecture <name>', description: 'as uname -m; default that of this machine' },
     { flags: '--json', description: 'print what was made as JSON' },
   ],
-  examples: ['sealtree image --sysroot=sysroot --output=disk.raw'],
+  examples: [
+    'sealtree image --repo=repo --ref=os/stable --karg=console=ttyS0 --output=disk.raw',
+    'sealtree image --sysroot=sysroot --boot=ext4 --size=8G --output=disk.raw',
+  ],
   description: [
+    'The commit is deployed as by `sealtree admin deploy`: with boot entry, kernel, /etc and composefs image; `root=UUID=` and `rw` are among its kernel arguments unless --karg names another root=. This takes root, since files get their owners.',
     'The disk has a GUID partition table, a boot partition with what the physical root has in /boot, and a root partition: ext4 on which every file object and every composefs image has fs-verity on. The kernel of this machine need not have fs-verity, nor need any tool be there: the Merkle trees are written as ext4 keeps them.',
-    'The same root gives the same bytes. Identifiers are derived from the deployments, times come from the newest commit, or from SOURCE_DATE_EPOCH.',
+    'The same commit gives the same bytes. A boot loader is not part of it: --boot-file puts one, or a signed image of kernel and initramfs, to the boot partition. If that has one image in EFI/Linux and nothing that firmware would start by itself, the image becomes that. Identifiers are derived from the deployments, times come from the newest commit, or from SOURCE_DATE_EPOCH.',
   ],
   run,
 };
 
-function run(context: Context): void {
+async function run(context: Context): Promise<void> {
   const { args, options, stdout } = context;
   if (args.length > 0) throw usageError('image takes no operands');
+  const disk = diskOptions(context);
   const given = options.value('sysroot');
-  if (given === undefined) throw usageError('image needs --sysroot');
-  const sysroot = realPath(given);
-  const { identity, timestamp } = deployedSystems(sysroot);
-  const facts = writeDisk({ ...diskOptions(context), sysroot, identity, timestamp });
+  if (given !== undefined && options.has('repo'))
+    throw usageError('image makes a disk of --repo or of --sysroot, not of both');
+  const make = (sysroot: ByteString) => writeDisk({ ...disk, sysroot, ...deployedSystems(sysroot) });
+  const facts = given === undefined ? await fromRepository(context, disk, make) : make(realPath(given));
   if (options.has('json')) {
     stdout.line(JSON.stringify(facts, undefined, 2));
     return;
@@ -73,6 +90,30 @@ function run(context: Context): void {
   for (const { name, size, id } of facts.partitions)
     stdout.line(`${name}: ${sizeText(size)}, PARTUUID=${id}`);
   stdout.line(`root file system: UUID=${facts.rootUuid}, fs-verity on ${facts.verityFiles} files`);
+}
+
+async function fromRepository(
+  context: Context,
+  { output, boot }: Pick<DiskOptions, 'output' | 'boot'>,
+  make: (sysroot: ByteString) => DiskFacts,
+): Promise<DiskFacts> {
+  const { options } = context;
+  if (process.geteuid?.() !== 0)
+    throw new SealtreeError(
+      'unsupported',
+      'image --repo needs root, since files of the disk get their owners',
+    );
+  const source = openRepository(context);
+  const ref = options.value('ref') ?? onlyRef(source);
+  const stateroot = options.value('stateroot') ?? byteString('default');
+  const identity = identityOf([byteString(`${stateroot}/${source.resolveRev(ref)}.0`)]);
+  const given = options.values('karg');
+  const root = given.some((word) => word.startsWith('root='))
+    ? []
+    : [`root=UUID=${rootUuid(identity)}`, 'rw'];
+  const kernelArguments = [...root.map((word) => byteString(word)), ...given];
+  const layout = boot === 'esp' ? 'files' : 'links';
+  return withSysroot(output, { source, ref, stateroot, kernelArguments, layout }, make);
 }
 
 function diskOptions({ options }: Context): Omit<DiskOptions, 'sysroot' | 'identity' | 'timestamp'> {
