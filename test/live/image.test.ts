@@ -4,12 +4,15 @@
  */
 import {
   closeSync,
+  mkdirSync,
   mkdtempSync,
   openSync,
+  readdirSync,
   readFileSync,
   readSync,
   rmSync,
   statSync,
+  writeFileSync,
   writeSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -35,6 +38,76 @@ interface MadeDisk {
   readonly size: number;
   readonly partitions: readonly { name: string; start: number; size: number }[];
 }
+
+describe('a disk made of a repository', () => {
+  let folder: string;
+
+  beforeAll(() => {
+    folder = mkdtempSync(join(tmpdir(), 'sealtree-image-'));
+    const modules = join(folder, 'tree/usr/lib/modules/6.12');
+    mkdirSync(modules, { recursive: true });
+    mkdirSync(join(folder, 'tree/usr/lib/ostree'));
+    mkdirSync(join(folder, 'tree/usr/etc'));
+    writeFileSync(join(modules, 'vmlinuz'), 'kernel');
+    writeFileSync(join(modules, 'initramfs.img'), 'initramfs');
+    writeFileSync(join(folder, 'tree/usr/lib/os-release'), 'ID=x\nPRETTY_NAME="X 1"\n');
+    writeFileSync(
+      join(folder, 'tree/usr/lib/ostree/prepare-root.conf'),
+      '[composefs]\nenabled=signed\n[etc]\ntransient=true\n',
+    );
+    sealtreeOk(['init', '--repo=repo', '--mode=bare'], { cwd: folder });
+    const words = ['--branch=os', '--bootable', '--generate-composefs-metadata', '--timestamp=@1700000000'];
+    const key = '--sign-transient=key.public';
+    sealtreeOk(['commit', '--repo=repo', ...words, key, '--tree=dir=tree'], { cwd: folder });
+  });
+
+  afterAll(() => rmSync(folder, { recursive: true }));
+
+  it('has the commit deployed, and is the same when it is made again', () => {
+    for (const name of ['disk.raw', 'again.raw'])
+      sealtreeOk(['image', '--repo=repo', '--karg=console=ttyS0', `--output=${name}`], { cwd: folder });
+    expectSuccess(run(['cmp', 'disk.raw', 'again.raw'], { cwd: folder }), ['cmp']);
+    const found = sealtreeOk(['image', 'verify', '--keys-file=key.public', 'disk.raw'], { cwd: folder });
+    expect(found).toMatch(/^yes {3}backing files: all 4 have fs-verity on/m);
+    // Nothing of the physical root that it was made of is left.
+    expect(readdirSync(folder).filter((name) => name.startsWith('.'))).toEqual([]);
+  });
+
+  it.each([
+    { boot: 'esp', path: '/loader/entries/ostree-1-1.conf', bootVersion: 1 },
+    { boot: 'ext4', path: '/loader/entries/ostree-1.conf', bootVersion: 1 },
+  ])('has a boot entry that names it by its UUID on $boot', ({ boot, path, bootVersion }) => {
+    const disk = JSON.parse(
+      sealtreeOk(['image', '--repo=repo', `--boot=${boot}`, '--output=entry.raw', '--json'], { cwd: folder }),
+    ) as MadeDisk & { rootUuid: string };
+    const { start, size } = disk.partitions[0] as { start: number; size: number };
+    const blocks = [
+      `skip=${start / MEBIBYTE}`,
+      `count=${size / MEBIBYTE}`,
+      'bs=1M',
+      'conv=sparse',
+      'status=none',
+    ];
+    run(['dd', 'if=entry.raw', 'of=boot.img', ...blocks], { cwd: folder });
+    const read =
+      boot === 'esp'
+        ? run(['mtype', '-i', 'boot.img', `::${path}`], { cwd: folder })
+        : run(['debugfs', '-R', `cat ${path}`, 'boot.img'], { cwd: folder });
+    expect(read.stdout).toMatch(
+      new RegExp(
+        `^options root=UUID=${disk.rootUuid} rw ostree=/ostree/boot\\.${bootVersion}/default/[0-9a-f]{64}/0$`,
+        'm',
+      ),
+    );
+  });
+
+  it('wants to know which of several branches is meant', () => {
+    sealtreeOk(['refs', '--repo=repo', '--create=other', 'os'], { cwd: folder });
+    const ran = sealtree(['image', '--repo=repo', '--output=none.raw'], { cwd: folder });
+    expect(ran.status).toBe(2);
+    expect(ran.stderr).toBe('sealtree: --ref: the repository has not just one branch, but os, other\n');
+  });
+});
 
 describe('a disk made of what ostree deployed', () => {
   let folder: string;
