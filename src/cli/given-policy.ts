@@ -1,12 +1,11 @@
 /** What must hold, as the options of `verify` and `image verify` say it. @module */
 import { statSync } from 'node:fs';
 import { type ByteString, byteString, byteStringFrom, displayByteString } from '../core/bytes/byte-string.ts';
-import { type PrepareRoot, parsePrepareRoot } from '../core/conf/prepare-root.ts';
+import { type PrepareRoot, parsePrepareRoot, STRICT_CONFIG } from '../core/conf/prepare-root.ts';
 import { SealtreeError } from '../core/errors.ts';
 import { distinct, loadKeysFile, loadTrustedKeys } from '../core/sign/key-sources.ts';
 import { type PublicKey, parsePublicKey } from '../core/sign/keys.ts';
 import type { GivenPolicy } from '../core/verify/boot-policy.ts';
-import { STRICT_CONFIG } from '../core/verify/policy.ts';
 import { fsPath } from '../node/fs-path.ts';
 import { readFileLimited } from '../node/read-file.ts';
 import { nodeSystem } from '../node/system.ts';
@@ -39,7 +38,7 @@ export function givenConfig(options: OptionValues): { config: GivenPolicy['confi
   return { config: { path: given, config: readConfigFile(given) }, root: byteString('') };
 }
 
-export function readConfigFile(path: ByteString): PrepareRoot {
+function readConfigFile(path: ByteString): PrepareRoot {
   const shown = displayByteString(path);
   const data = readFileLimited(path, shown, CONFIG_LIMIT);
   if (data === undefined) throw new SealtreeError('missing', `${shown}: No such file or directory`);

@@ -15,7 +15,6 @@ import { type BootFacts, decideBoot } from '../core/verify/boot.ts';
 import type { BootPolicy } from '../core/verify/boot-policy.ts';
 import { type CommitDecision, type CommitEvidence, decideCommit } from '../core/verify/commit.ts';
 import { planImage } from '../core/verify/plan.ts';
-import type { Policy } from '../core/verify/policy.ts';
 import { type Check, type Damage, isValid, type Verification } from '../core/verify/report.ts';
 import { opensslHash } from '../node/hash.ts';
 import { examineBacking } from './examine-backing.ts';
@@ -24,7 +23,7 @@ import { checkDigest, checkKernel, checkRebuilt, readImageFile } from './image-c
 import { Repo } from './repo.ts';
 
 export interface VerifyOptions {
-  readonly policy: Policy;
+  readonly policy: Pick<BootPolicy, 'config' | 'signed' | 'keys'>;
   readonly system: System;
   /** Only what a boot checks: no object is read, no image is rebuilt. */
   readonly bootOnly: boolean;
@@ -202,7 +201,11 @@ interface Findings {
   readonly differences: string[];
 }
 
-function decide(repo: Repo, checksum: string, policy: Policy): CommitDecision {
+function decide(
+  repo: Repo,
+  checksum: string,
+  policy: Pick<BootPolicy, 'config' | 'signed' | 'keys'>,
+): CommitDecision {
   const evidence = readEvidence(repo, checksum);
   if (evidence === undefined)
     throw new SealtreeError('missing', `No such metadata object ${checksum}.commit`, { checksum });

@@ -2,16 +2,18 @@
 import { realpathSync, statSync } from 'node:fs';
 import { type ByteString, byteString, displayByteString } from '../../core/bytes/byte-string.ts';
 import { isChecksum } from '../../core/bytes/hex.ts';
-import { loadPrepareRoot, type PrepareRoot, withKernelArguments } from '../../core/conf/prepare-root.ts';
+import { loadSealed } from '../../core/conf/sealed.ts';
 import { EXIT_STATUS, SealtreeError } from '../../core/errors.ts';
+import type { PublicKey } from '../../core/sign/keys.ts';
+import { type BootPolicy, loadBootPolicy } from '../../core/verify/boot-policy.ts';
 import { explainVerification, verificationJson } from '../../core/verify/explain.ts';
-import { makePolicy, STRICT_CONFIG } from '../../core/verify/policy.ts';
+import { makeJudge } from '../../core/verify/fault.ts';
 import { isValid, type Verification } from '../../core/verify/report.ts';
 import { fsPath } from '../../node/fs-path.ts';
 import { ioError } from '../../node/io-error.ts';
 import { nodeSystem } from '../../node/system.ts';
 import { type VerifyOptions, verifyBoot, verifyCommit, verifyImage } from '../../repo/verify-target.ts';
-import { givenConfig, givenKeys, POLICY_OPTIONS, readConfigFile } from '../given-policy.ts';
+import { givenConfig, givenKeys, POLICY_OPTIONS } from '../given-policy.ts';
 import { startProgress } from '../progress.ts';
 import { absolutePath, openRepository } from '../repository.ts';
 import { usageError } from '../usage.ts';
@@ -97,10 +99,8 @@ async function verify(
   const cmdline = options.value('cmdline') ?? byteString('');
   const keys = givenKeys(options);
   if (kind === 'rev') {
-    const warn = (text: string) => context.stderr.line(`sealtree: ${text}`);
-    const { config, root } = readConfig(options, warn);
-    const policy = makePolicy(withKernelArguments(config, cmdline), keys, nodeSystem, root);
     const repo = openRepository(context);
+    const policy = policyOf(context, cmdline, keys);
     return verifyCommit(repo, name, repo.resolveRev(name), { ...common, policy });
   }
   const repo = options.has('repo') ? openRepository(context) : undefined;
@@ -141,17 +141,17 @@ function kindOf(name: ByteString, options: OptionValues): 'rev' | 'deployment' |
   return 'rev';
 }
 
-/** @returns the configuration, and the root of the initramfs it was found in */
-function readConfig(
-  options: OptionValues,
-  warn: (text: string) => void,
-): { config: PrepareRoot; root: ByteString } {
-  const given = options.value('config');
-  if (given === undefined) return { config: STRICT_CONFIG, root: byteString('') };
-  const isRoot = statSync(fsPath(given), { throwIfNoEntry: false })?.isDirectory() === true;
-  const { path, config } = isRoot
-    ? loadPrepareRoot(nodeSystem, given)
-    : { path: given, config: readConfigFile(given) };
-  for (const key of config.unknown) warn(`${displayByteString(path ?? given)}: ${key} means nothing`);
-  return { config, root: byteString(isRoot ? given : '') };
+/** What a boot would demand of a commit. */
+function policyOf(
+  { options, stderr }: Context,
+  cmdline: ByteString,
+  keys: readonly PublicKey[] | undefined,
+): BootPolicy {
+  const { config, root } = givenConfig(options);
+  const judge = makeJudge();
+  const sealed = config === undefined ? loadSealed(nodeSystem, root) : undefined;
+  const sources = { config: root, keys: root, cmdline, given: { config, keys } };
+  const policy = loadBootPolicy(nodeSystem, sources, sealed, judge);
+  for (const warning of judge.warnings) stderr.line(`sealtree: ${warning}`);
+  return policy;
 }

@@ -18,7 +18,7 @@ import {
 import { malformed, prefixed, SealtreeError } from '../errors.ts';
 import type { System } from '../system.ts';
 import { kernelArgument } from './cmdline.ts';
-import { type Demands, readDemands } from './demands.ts';
+import { type Demands, NO_DEMANDS, readDemands } from './demands.ts';
 import { type Keyfile, parseKeyfile, parseTristate, type Tristate } from './keyfile.ts';
 
 /** What / is made of and what is checked of it, from the weakest to the strictest. */
@@ -59,6 +59,16 @@ const PLACES = [
   byteString('/usr/lib/ostree/prepare-root.conf'),
   byteString('/etc/ostree/prepare-root.conf'),
 ] as const;
+/** What someone demands who has keys and no configuration: everything is checked. */
+export const STRICT_CONFIG: PrepareRoot = {
+  composefs: { enabled: 'yes', verity: true, signed: true, keypath: BINDING_KEY_PATH },
+  root: { transient: false, readonly: false },
+  etcTransient: false,
+  sysrootReadonly: undefined,
+  demands: NO_DEMANDS,
+  unknown: [],
+};
+
 const FILE_LIMIT = 1024 * 1024;
 
 const KNOWN: Readonly<Record<string, readonly string[]>> = {

@@ -13,7 +13,7 @@ import { type Commit, decodeCommit } from '../ostree/commit.ts';
 import { decodeCommitmeta, signatures } from '../ostree/commitmeta.ts';
 import { COMPOSEFS_DIGEST_KEY, COMPOSEFS_KEY, composefsDigest, lookup } from '../ostree/metadata.ts';
 import type { PublicKey } from '../sign/keys.ts';
-import type { Policy } from './policy.ts';
+import type { BootPolicy } from './boot-policy.ts';
 import type { Check } from './report.ts';
 import { findSigner, MAX_SIGNATURES } from './signature.ts';
 
@@ -50,7 +50,7 @@ export interface CommitDecision {
 export function decideCommit(
   evidence: CommitEvidence,
   loadBase: (checksum: string) => CommitEvidence | undefined,
-  policy: Pick<Policy, 'signed' | 'keys'>,
+  policy: Pick<BootPolicy, 'signed' | 'keys'>,
   hash: Hash,
 ): CommitDecision {
   const main = decode(evidence);
@@ -99,7 +99,7 @@ function baseOf(
 
 function checkSignature(
   { checksum, data, detached }: CommitEvidence,
-  { signed, keys }: Pick<Policy, 'signed' | 'keys'>,
+  { signed, keys }: Pick<BootPolicy, 'signed' | 'keys'>,
   hash: Hash,
 ): { check: Check; signer: PublicKey | undefined } {
   const name = 'signature';
@@ -147,7 +147,7 @@ function checkName({ checksum, data }: CommitEvidence, hash: Hash): Check {
 
 function checkDigest(
   { commit, fault }: Decoded,
-  { signed }: Pick<Policy, 'signed'>,
+  { signed }: Pick<BootPolicy, 'signed'>,
 ): { check: Check; digest: string | undefined } {
   const name = 'composefs digest';
   if (commit === undefined) return { check: { name, status: 'failed', message: fault }, digest: undefined };
