@@ -110,6 +110,9 @@ function makeDraft(tools: Tools): Draft {
   return { tree, cmdline: words.join(' '), facts };
 }
 
+/** The commits are of 2023-11-14. */
+const TIMES = ['2023-01-01T00:00:00Z', '1600000000', '@1700000000', '1700000001', '2024-06-01'];
+
 function makeSealedFile({ random, publicKeys }: Tools): string {
   const [a, b, other] = publicKeys as [string, string, string];
   const lines = [
@@ -120,7 +123,7 @@ function makeSealedFile({ random, publicKeys }: Tools): string {
     '[keys]',
     random.pick([`trusted=${a};${b}`, `trusted=${a};`, `trusted=${a};${b};\nrevoked=${other}`]),
     random.once(4) ? `revoked=${b}` : '',
-    random.once(4) ? '[composefs]\nminimum-timestamp=2023-01-01T00:00:00Z' : '',
+    random.once(4) ? `[composefs]\nminimum-timestamp=${random.pick(TIMES)}` : '',
     random.once(2) ? '[etc]\nunsigned=allow' : '',
   ];
   return `${lines.filter((line) => line !== '').join('\n')}\n`;
@@ -245,13 +248,14 @@ const changeCommit: Change = (tools, { tree }) => {
   if (found.length === 0) return;
   const checksum = random.pick(found);
   const data = mutateObject(random, COMMIT_TYPE, objectOf(tree, checksum, 'commit'), tools.seeds.commits);
-  const kind = random.below(5);
-  const changed = kind === 0 ? checksum : checksumOf(data);
+  // Under 2 it keeps its name; from 3 on it is signed again, as is every other one that keeps its name.
+  const kind = random.below(6);
+  const changed = kind < 2 ? checksum : checksumOf(data);
   setObject(tree, changed, 'commit', data);
-  if (kind > 0) renameDeployments(tree, checksum, changed);
+  if (kind >= 2) renameDeployments(tree, checksum, changed);
   const old = tree.get(objectPath(checksum, 'commitmeta'))?.data;
-  if (kind < 3 && old !== undefined) setObject(tree, changed, 'commitmeta', old);
-  if (kind >= 3)
+  if (kind === 2 && old !== undefined) setObject(tree, changed, 'commitmeta', old);
+  if (kind >= 3 || kind === 1)
     setObject(
       tree,
       changed,

@@ -233,8 +233,11 @@ function judgeVouching(texts: Texts, root: string, checksum: string, digest: str
   if (sealed === undefined) return;
   for (const lines of [sealed, config]) {
     const least = lines.get('composefs.minimum-timestamp') ?? '';
-    if (/^\d+$/.test(least))
-      must(decodeCommit(data, checksum).timestamp >= BigInt(least), `older than ${least}`);
+    const seconds = /^@?\d+$/.test(least) ? Number(least.replace('@', '')) : Date.parse(least) / 1000;
+    must(
+      least === '' || Number.isNaN(seconds) || Number(decodeCommit(data, checksum).timestamp) >= seconds,
+      `older than ${least}`,
+    );
     for (const entry of lines.get('composefs.require-metadata')?.split(';') ?? []) {
       for (const part of entry.trim().split('='))
         must(Buffer.from(data).includes(part, 'latin1'), `no ${entry} in the commit`);
