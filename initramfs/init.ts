@@ -3,7 +3,13 @@
  * the init of the system. Without an initramfs, as the kernel's `init=`, it does the same, where the mode allows it.
  * @module
  */
-import { type ByteString, byteString, displayByteString } from '../src/core/bytes/byte-string.ts';
+import {
+  type ByteString,
+  byteString,
+  bytesOf,
+  displayByteString,
+  utf8ByteString,
+} from '../src/core/bytes/byte-string.ts';
 import { kernelArgument } from '../src/core/conf/cmdline.ts';
 import { failedWith, worded } from '../src/core/errno.ts';
 import { SealtreeError } from '../src/core/errors.ts';
@@ -18,11 +24,14 @@ import {
   bootMountCalls as calls,
   changeDirectory,
   close,
+  fileSystemStatus,
   makeDirectory,
   open,
   sleep,
+  writeAll,
 } from './system.ts';
 
+const STDERR = 2;
 const SYSROOT = byteString('/sysroot');
 const SHELL = byteString('/bin/sh');
 const INITS = ['/sbin/init', '/usr/lib/systemd/systemd', '/lib/systemd/systemd'];
@@ -51,10 +60,13 @@ export function init(): void {
     refused = { lines: [error.message], onRefusal: 'poweroff' };
     tell(PRIORITY.error, REFUSAL_MESSAGE_ID, refused.lines);
   }
+  for (const line of refused?.lines ?? []) complain(line);
   if (refused?.onRefusal === 'shell') execute(SHELL, [SHELL]);
   sleep(REFUSAL_SECONDS);
   powerOff();
 }
+
+const CMDLINE = byteString('/proc/cmdline');
 
 const KERNEL_FILE_SYSTEMS = [
   { type: 'proc', at: '/proc', flags: MS.nosuid | MS.nodev | MS.noexec, options: null },
@@ -67,6 +79,7 @@ function mountKernelFileSystems(): void {
   for (const { type, at, flags, options } of KERNEL_FILE_SYSTEMS) {
     const [kind, target] = [byteString(type), byteString(at)];
     makeMissingDirectory(target);
+    if (type === 'proc' && bootSystem.kindOf(CMDLINE) !== undefined) continue;
     try {
       calls.mount(kind, target, kind, flags, options === null ? null : byteString(options));
     } catch (error) {
@@ -85,17 +98,27 @@ function makeMissingDirectory(path: ByteString): void {
   }
 }
 
-/** An initramfs without /dev/console in its archive starts us without standard input, output and error. */
+/** The kernel starts us without standard input, output and error where the archive of the initramfs has no /dev/console. */
 function openConsole(): void {
   const O_RDWR = 2;
+  if (isOpen(STDERR)) return;
   let fd: number;
   try {
     fd = open(byteString('/dev/console'), O_RDWR);
   } catch {
     return;
   }
-  for (const standard of [0, 1, 2]) if (fd !== standard) kernel.dup3(fd, standard, 0);
-  if (fd > 2) close(fd);
+  for (const standard of [0, 1, STDERR]) if (fd !== standard) kernel.dup3(fd, standard, 0);
+  if (fd > STDERR) close(fd);
+}
+
+function isOpen(fd: number): boolean {
+  try {
+    fileSystemStatus(fd);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 const MOVED = ['/dev', '/proc', '/sys', '/run'];
@@ -139,6 +162,14 @@ function execute(path: ByteString, words: readonly (ByteString | ArrayBuffer)[])
     raw,
     ENVIRONMENT.map((entry) => cString(byteString(entry))),
   );
+}
+
+function complain(line: string): void {
+  try {
+    writeAll(STDERR, bytesOf(utf8ByteString(`ostree-prepare-root: ${line}\n`)));
+  } catch {
+    // There is no console.
+  }
 }
 
 function powerOff(): void {

@@ -26,13 +26,11 @@ export function mountRoot(cmdline: ByteString, target: ByteString): void {
   const root = kernelArgument(cmdline, 'root');
   if (root === undefined) throw new SealtreeError('missing', 'no root= on the kernel command line');
   const device = waitFor(root, cmdline);
-  const writable = cmdline.split(' ').reduce((now, word) => word === 'rw' || (word !== 'ro' && now), false);
-  const options = kernelArgument(cmdline, 'rootflags') ?? null;
+  const { flags, options } = mountOptions(cmdline);
   const type = kernelArgument(cmdline, 'rootfstype');
   const shown = `mounting ${displayByteString(device)}`;
   for (const candidate of type === undefined ? TYPES : type.split(',')) {
     try {
-      const flags = MS.silent | (writable ? 0 : MS.rdonly);
       calls.mount(device, target, byteString(candidate), flags, options);
       return;
     } catch (error) {
@@ -41,6 +39,30 @@ export function mountRoot(cmdline: ByteString, target: ByteString): void {
     }
   }
   throw new SealtreeError('io', `${shown}: none of the known file systems`);
+}
+
+/** Options that are flags of mount(2) and no matter of the file system. */
+const FLAGS: ReadonlyMap<string, number> = new Map([
+  ['ro', MS.rdonly],
+  ['nosuid', MS.nosuid],
+  ['nodev', MS.nodev],
+  ['noexec', MS.noexec],
+  ['noatime', 0x400],
+  ['nodiratime', 0x800],
+  ['relatime', 0x200000],
+  ['strictatime', 0x1000000],
+  ['lazytime', 0x2000000],
+]);
+
+/** `ro` and `rw`, of which the last one counts, and `rootflags=`. Without a word the disk is mounted read-only. */
+function mountOptions(cmdline: ByteString): { readonly flags: number; readonly options: ByteString | null } {
+  const words = [...cmdline.split(' '), ...(kernelArgument(cmdline, 'rootflags') ?? '').split(',')];
+  const last = words.filter((word) => word === 'ro' || word === 'rw').at(-1);
+  const given = (kernelArgument(cmdline, 'rootflags') ?? '').split(',');
+  let flags = MS.silent | (last === 'rw' ? 0 : MS.rdonly);
+  for (const option of given) if (option !== 'ro') flags |= FLAGS.get(option) ?? 0;
+  const rest = given.filter((option) => option !== '' && option !== 'rw' && !FLAGS.has(option));
+  return { flags, options: rest.length === 0 ? null : byteString(rest.join(',')) };
 }
 
 function waitFor(root: ByteString, cmdline: ByteString): ByteString {

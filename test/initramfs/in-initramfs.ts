@@ -31,6 +31,10 @@ export interface Boot {
   readonly after?: string;
   /** Whether the disk is mounted read-only. */
   readonly readonly?: boolean;
+  /** Whether the root is a directory of this host in place of memory. */
+  readonly onDisk?: boolean;
+  /** Whether there is a journal to write to; needs perl. */
+  readonly journal?: boolean;
 }
 
 export interface Booted extends Ran {
@@ -40,7 +44,10 @@ export interface Booted extends Ran {
   readonly booted: string | undefined;
   /** Everything below /run: path, mode, size and target. */
   readonly run: readonly string[];
-  /** What was put into the journal, datagram by datagram. */
+  /** Lines of the kernel's log, each with its priority in front. */
+  readonly log: readonly string[];
+  /** Entries of the journal, by field. */
+  readonly journal: readonly Readonly<Record<string, string>>[];
   readonly after: string;
 }
 
@@ -69,7 +76,7 @@ export function ostreeArgument(disk: string): string {
 const SCRIPT = `
   set -eu
   R=$WORK/root
-  mount -t tmpfs tmpfs "$R"
+  if [ -n "$ONDISK" ]; then mount --bind "$R" "$R"; else mount -t tmpfs tmpfs "$R"; fi
   cp -a "$WORK/files/." "$R/"
   cd "$R"
   mkdir -p usr/lib/ostree usr/lib64 usr/lib/x86_64-linux-gnu usr/lib/aarch64-linux-gnu run sysroot proc dev sys
@@ -85,6 +92,21 @@ const SCRIPT = `
   for device in null loop-control; do [ ! -e /dev/$device ] || cp -a /dev/$device dev/; done
   mount --bind "$DISK" sysroot
   [ -z "$READONLY" ] || mount -o remount,bind,ro sysroot
+  mkfifo dev/kmsg
+  exec 8<>dev/kmsg
+  cat <&8 >"$WORK/log" & listeners=$!
+  if [ -n "$JOURNAL" ]; then
+    mkdir -p run/systemd/journal
+    perl -MSocket -e '
+      socket(my $journal, AF_UNIX, SOCK_DGRAM, 0) or die;
+      bind($journal, sockaddr_un("run/systemd/journal/socket")) or die;
+      open(my $out, ">", "$ENV{WORK}/ready") or die;
+      close($out);
+      $| = 1;
+      while (defined recv($journal, my $entry, 1 << 20, 0)) { print length($entry), "\n", $entry }' >"$WORK/journal" &
+    listeners="$listeners $!"
+    while [ ! -e "$WORK/ready" ]; do sleep 0.01; done
+  fi
   eval "$BEFORE"
   cd /
   status=0
@@ -93,7 +115,9 @@ const SCRIPT = `
   cat /proc/self/mountinfo >"$WORK/mountinfo"
   [ ! -e "$R/run/ostree-booted" ] || cp "$R/run/ostree-booted" "$WORK/booted"
   find "$R/run" -mindepth 1 -type d -printf '%P %M\\n' -o -mindepth 1 -printf '%P %M %s %l\\n' | LC_ALL=C sort >"$WORK/run"
-  eval "$AFTER" >"$WORK/after" 2>&1`;
+  eval "$AFTER" >"$WORK/after" 2>&1
+  sleep 0.05
+  kill $listeners`;
 
 /** Boots. */
 export function boot({ program, libraries, disk, files = {}, ...rest }: Boot): Booted {
@@ -105,7 +129,7 @@ export function boot({ program, libraries, disk, files = {}, ...rest }: Boot): B
       mkdirSync(dirname(join(work, 'files', path)), { recursive: true });
       writeFileSync(join(work, 'files', path), content);
     }
-    const { cmdline = `root=x rw ${ostreeArgument(disk)}`, before = '', after = '', readonly = false } = rest;
+    const { cmdline = `root=x rw ${ostreeArgument(disk)}`, before = '', after = '' } = rest;
     const harness = run(['unshare', '--mount', '--propagation', 'private', 'bash', '-c', SCRIPT], {
       env: {
         WORK: work,
@@ -115,7 +139,9 @@ export function boot({ program, libraries, disk, files = {}, ...rest }: Boot): B
         CMDLINE: cmdline,
         BEFORE: before,
         AFTER: after,
-        READONLY: readonly ? '1' : '',
+        READONLY: rest.readonly === true ? '1' : '',
+        ONDISK: rest.onDisk === true ? '1' : '',
+        JOURNAL: rest.journal === true ? '1' : '',
       },
     });
     const read = (name: string) => readFileSync(join(work, name), 'latin1');
@@ -129,11 +155,39 @@ export function boot({ program, libraries, disk, files = {}, ...rest }: Boot): B
       mounts: mountsIn(read('mountinfo'), join(work, 'root')).map(masked),
       booted: booted === undefined ? undefined : withoutInode(masked(booted)),
       run: read('run').trimEnd().split('\n').map(masked),
+      log: read('log').trimEnd().split('\n'),
+      journal: rest.journal === true ? journalEntries(readFileSync(join(work, 'journal'))) : [],
       after: read('after'),
     };
   } finally {
     rmSync(work, { recursive: true, force: true });
   }
+}
+
+/** Each with its length in front, in the journal's own format. */
+function journalEntries(data: Buffer): Record<string, string>[] {
+  const entries: Record<string, string>[] = [];
+  for (let at = 0; at < data.length; ) {
+    const start = data.indexOf('\n', at) + 1;
+    const end = start + Number(data.toString('latin1', at, start - 1));
+    const fields: Record<string, string> = {};
+    for (let field = start; field < end; ) {
+      const line = data.indexOf('\n', field);
+      const equals = data.indexOf('=', field);
+      if (equals >= 0 && equals < line) {
+        fields[data.toString('latin1', field, equals)] = data.toString('utf8', equals + 1, line);
+        field = line + 1;
+      } else {
+        const value = line + 9;
+        const length = Number(data.readBigUInt64LE(line + 1));
+        fields[data.toString('latin1', field, line)] = data.toString('utf8', value, value + length);
+        field = value + length + 1;
+      }
+    }
+    entries.push(fields);
+    at = end;
+  }
+  return entries;
 }
 
 /** At and below /sysroot: without numbers of mounts, which are those of the moment. */
