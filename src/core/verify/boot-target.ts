@@ -38,7 +38,9 @@ export function realPath(system: System, path: ByteString): ByteString | undefin
     const part = todo.pop() as string;
     if (part === '' || part === '.') continue;
     if (part === '..') {
-      if (done.length > 1) done.pop();
+      if (done.length === 1) continue;
+      // What is not there has no parent either.
+      if (system.kindOf(byteString(done.pop() as string)) !== 'directory') return undefined;
       continue;
     }
     const here = byteString(`${done.at(-1)}/${part}`);
