@@ -6,6 +6,7 @@
 import { linkSync } from 'node:fs';
 import { type ByteString, byteString, byteStringFrom, displayByteString } from '../core/bytes/byte-string.ts';
 import { malformed, SealtreeError } from '../core/errors.ts';
+import { isDirectory } from '../core/fs/mode.ts';
 import { fsPath, joinPath } from '../node/fs-path.ts';
 import { ioError, isErrno } from '../node/io-error.ts';
 import { readFileLimited } from '../node/read-file.ts';
@@ -56,6 +57,8 @@ export function installKernel(sysroot: Sysroot, deployment: Deployment, place: P
 function installFiles(sysroot: Sysroot, deployment: Deployment, layout: KernelLayout): void {
   const folder = joinPath(sysroot.boot, kernelFolder(deployment));
   ensureDirectory(folder, 0o775);
+  if (!isDirectory(statusOf(folder)?.mode ?? 0))
+    throw malformed(`boot/${displayByteString(kernelFolder(deployment))} is a symbolic link`);
   const { kernel, initramfs, devicetree, hmac, aboot } = layout;
   for (const file of [kernel, initramfs, devicetree, hmac, aboot]) {
     if (file !== undefined) installFile(sysroot, layout, file, folder);

@@ -8,6 +8,7 @@ import { chmodSync, closeSync, mkdirSync, renameSync, rmdirSync, symlinkSync } f
 import { type ByteString, byteString, bytesOf } from '../core/bytes/byte-string.ts';
 import { loadPrepareRoot, type PrepareRoot } from '../core/conf/prepare-root.ts';
 import { malformed } from '../core/errors.ts';
+import { isDirectory, S_IFDIR } from '../core/fs/mode.ts';
 import { writeFileAtomically } from '../node/atomic-file.ts';
 import { fsPath, joinPath } from '../node/fs-path.ts';
 import { ioError, isErrno } from '../node/io-error.ts';
@@ -162,6 +163,7 @@ function readPrepareRoot(path: ByteString): PrepareRoot {
 function prepareEtc(sysroot: Sysroot, { checksum }: Named, path: ByteString): void {
   try {
     const etc = joinPath(path, byteString('etc'));
+    if (!isDirectory(statusOf(etc)?.mode ?? S_IFDIR)) throw malformed('etc is not a directory');
     const entries = entriesOf(etc);
     const usrEtc = statusOf(joinPath(path, byteString('usr/etc'))) !== undefined;
     if (entries !== undefined && entries.length > 0 && usrEtc)
@@ -183,7 +185,7 @@ function prepareEtc(sysroot: Sysroot, { checksum }: Named, path: ByteString): vo
 /** An empty /var of the stateroot begins with what the commit has there; later commits change nothing. */
 function prepareVar(sysroot: Sysroot, { stateroot, checksum }: Named, path: ByteString): void {
   try {
-    if (entriesOf(joinPath(path, byteString('var'))) === undefined) return;
+    if (!isDirectory(statusOf(joinPath(path, byteString('var')))?.mode ?? 0)) return;
     const target = inSysroot(sysroot, `ostree/deploy/${stateroot}/var`);
     if ((entriesOf(target) ?? []).length > 0) return;
     const source = lookUp(sysroot.repo, rootOf(sysroot.repo, checksum), byteString('/var'));

@@ -60,6 +60,20 @@ export interface LoadOptions {
   readonly layout?: BootLayout | undefined;
 }
 
+/** Where deployments are written and removed. */
+const OWN_FOLDERS = [
+  'boot',
+  'boot/loader.0/entries',
+  'boot/loader.1/entries',
+  'boot/loader/entries',
+  'boot/ostree',
+  'boot/ostree/initramfs-overlays',
+  'ostree',
+  'ostree/boot.0',
+  'ostree/boot.1',
+  'ostree/deploy',
+];
+
 const ORIGIN_LIMIT = 1024 * 1024;
 const STAGED = '/run/ostree/staged-deployment';
 
@@ -74,7 +88,7 @@ export function loadSysroot(path: ByteString, options: LoadOptions = {}): Sysroo
   try {
     const repo = openRepo(path);
     const settings = sysrootSettings(repo.config);
-    requireInside(path, ['boot', 'ostree', 'ostree/deploy']);
+    requireInside(path, OWN_FOLDERS);
     const boot = joinPath(path, byteString('boot'));
     const layout = options.layout ?? bootLayoutOf(boot) ?? 'links';
     const running = bootedOf(path);
@@ -144,8 +158,8 @@ export function readSubBootVersion(sysroot: ByteString, bootVersion: BootVersion
     const path = joinPath(sysroot, byteString(name));
     if (statusOf(path) === undefined) return 0;
     const target = readlinkSync(fsPath(path), 'latin1');
-    if (target.endsWith('.0')) return 0;
-    if (target.endsWith('.1')) return 1;
+    if (target === `boot.${bootVersion}.0`) return 0;
+    if (target === `boot.${bootVersion}.1`) return 1;
     throw malformed(`Invalid target '${displayByteString(byteString(target))}' in ${name}`);
   } catch (error) {
     throw ioError('Reading current subbootversion', ioError(`Reading ${name}`, error));
