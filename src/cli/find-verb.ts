@@ -47,19 +47,16 @@ export async function findVerb(program: Tool, words: readonly ByteString[]): Pro
   }
 }
 
-/** The longest run of words, three at most, that names a verb; ostree's options may stand before it. */
+/** The most words, three at most, that name a verb; options may stand before and between them. */
 async function findOwn(words: readonly ByteString[]): Promise<Found | NotFound> {
+  for (const { name, rest } of possibleNames(words)) {
+    const found = await load('sealtree', name, rest);
+    if (found !== undefined) return found;
+    if (name.includes(' ') && isRefusedVerb('ostree', name))
+      return notFound('sealtree', optionError(refusal(`ostree ${name}`)));
+  }
   const first = words.findIndex((word) => !word.startsWith('-'));
   const leading = first < 0 ? words : words.slice(0, first);
-  if (first >= 0) {
-    for (const length of [3, 2, 1]) {
-      const name = words.slice(first, first + length).join(' ');
-      const found = await load('sealtree', name, [...leading, ...words.slice(first + length)]);
-      if (found !== undefined) return found;
-      if (length > 1 && isRefusedVerb('ostree', name))
-        return notFound('sealtree', optionError(refusal(`ostree ${name}`)));
-    }
-  }
   if (leading.includes('--help' as ByteString) || leading.includes('-h' as ByteString)) {
     return notFound('sealtree', 'help');
   }
@@ -75,16 +72,12 @@ async function findOwn(words: readonly ByteString[]): Promise<Found | NotFound> 
 
 /** The first word that is no option is the command, wherever it stands; of `admin` so is the next, and of `admin kargs`. */
 async function findOstree(words: readonly ByteString[]): Promise<Found | NotFound> {
-  const places = words.flatMap((word, at) => (word.startsWith('-') ? [] : [at])).slice(0, 3);
-  for (let length = places.length; length > 0; length--) {
-    const used = places.slice(0, length);
-    const name = used.map((at) => words[at]).join(' ');
-    const rest = words.filter((_, at) => !used.includes(at));
+  for (const { name, rest } of possibleNames(words)) {
     const found = await load('ostree', name, rest);
     if (found?.verb.tool === 'ostree') return found;
     if (isRefusedVerb('ostree', name)) return notFound('ostree', optionError(refusal(`ostree ${name}`)));
   }
-  const at = places[0];
+  const at = words.findIndex((word) => !word.startsWith('-'));
   const rest = words.filter((_, i) => i !== at);
   try {
     const parsed = parseGOption(GLOBAL_OPTIONS, rest, () => {});
@@ -94,8 +87,18 @@ async function findOstree(words: readonly ByteString[]): Promise<Found | NotFoun
   }
   return notFound(
     'ostree',
-    usageError(at === undefined ? 'No command specified' : `Unknown command '${shown(words[at])}'`),
+    usageError(at < 0 ? 'No command specified' : `Unknown command '${shown(words[at])}'`),
   );
+}
+
+/** The first words that are no options, the most of them first, and what is left without them. */
+function* possibleNames(words: readonly ByteString[]): Generator<{ name: string; rest: ByteString[] }> {
+  const places = words.flatMap((word, at) => (word.startsWith('-') ? [] : [at]));
+  for (let length = Math.min(places.length, 3); length > 0; length--) {
+    const used = places.slice(0, length);
+    const name = used.map((at) => words[at]).join(' ');
+    yield { name, rest: words.filter((_, at) => !used.includes(at)) };
+  }
 }
 
 const GLOBAL_OPTIONS: readonly Option[] = ['-v, --verbose', '--version'].map((flags) =>

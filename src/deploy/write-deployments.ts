@@ -202,6 +202,7 @@ function addGeneration(sysroot: Sysroot, deployments: readonly Deployment[]): st
     writeFileAtomically(file, bytesOf(formatEntry(entry)), { mode: 0o644 });
     syncDirectory(folder);
   }
+  if (deployments.length === 0) removeEntries(folder, kept.entries);
   return links;
 }
 
