@@ -107,6 +107,24 @@ export function syncFileSystem(path: ByteString): void {
   });
 }
 
+/** Writes a file that has no name until it is complete and on the disk; one that is there goes. */
+export function writeFile(path: ByteString, data: Uint8Array): void {
+  const slash = path.lastIndexOf('/');
+  withDirectory(byteString(path.slice(0, slash)), (directory) => {
+    const temporary = openTemporary(directory);
+    try {
+      writeAll(temporary.fd, data);
+      fchmodSync(temporary.fd, 0o644);
+      fsyncSync(temporary.fd);
+      linkTemporary(temporary, directory, byteString(path.slice(slash + 1)), isThere(path));
+    } catch (error) {
+      throw ioError(`writing ${displayByteString(path)}`, error);
+    } finally {
+      temporary.discard();
+    }
+  });
+}
+
 /** Makes a symlink in place of one that may be there, which is there until the new one is. */
 export function replaceSymlink(target: ByteString, path: ByteString): void {
   const temporary = byteString(`${path}.tmp`);

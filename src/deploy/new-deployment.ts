@@ -9,7 +9,6 @@ import { type ByteString, byteString, bytesOf } from '../core/bytes/byte-string.
 import { loadPrepareRoot, type PrepareRoot } from '../core/conf/prepare-root.ts';
 import { malformed } from '../core/errors.ts';
 import { isDirectory, S_IFDIR } from '../core/fs/mode.ts';
-import { writeFileAtomically } from '../node/atomic-file.ts';
 import { fsPath, joinPath } from '../node/fs-path.ts';
 import { ioError, isErrno } from '../node/io-error.ts';
 import { setImmutable } from '../node/syscalls.ts';
@@ -29,6 +28,7 @@ import {
   removeFile,
   removeTree,
   statusOf,
+  writeFile,
 } from './files.ts';
 import { findKernel } from './kernel-layout.ts';
 import { mergeEtc } from './merge-etc.ts';
@@ -226,7 +226,7 @@ function finalize(sysroot: Sysroot, wanted: NewDeployment, deployment: Deploymen
     stampVar(sysroot, deployment, report);
     makeBacking(sysroot, deployment, path);
     const origin = inSysroot(sysroot, originPath(deployment));
-    writeFileAtomically(origin, bytesOf(wanted.origin), { mode: 0o644 });
+    writeFile(origin, bytesOf(wanted.origin));
     const fd = openDirectory(path);
     try {
       setImmutable(fd, true);
@@ -250,7 +250,7 @@ function stampVar(sysroot: Sysroot, { stateroot }: Deployment, report: (message:
   const stamp = inSysroot(sysroot, `ostree/deploy/${stateroot}/${name}`);
   if (isThere(stamp)) return;
   report(`Relabeling /var (no stamp file '${name}' found)`);
-  writeFileAtomically(stamp, new Uint8Array(0), { mode: 0o644 });
+  writeFile(stamp, new Uint8Array(0));
 }
 
 /** Directories for an overlay of the whole root; the upper one becomes the root, and has its mode. */

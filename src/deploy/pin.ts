@@ -1,9 +1,8 @@
 /** Pinning: a deployment that stays when later ones come. It stands in the `.origin` file. @module */
 import { type ByteString, byteString, bytesOf } from '../core/bytes/byte-string.ts';
 import { setKey, unsetKey } from '../core/conf/keyfile.ts';
-import { writeFileAtomically } from '../node/atomic-file.ts';
 import { type Deployment, originPath } from './deployment.ts';
-import { syncDirectory } from './files.ts';
+import { syncDirectory, writeFile } from './files.ts';
 import { inSysroot, requireNothingStaged, type Sysroot } from './sysroot.ts';
 import { touchDeployments } from './touch.ts';
 
@@ -15,7 +14,7 @@ export function setPinned(sysroot: Sysroot, deployment: Deployment, pinned: bool
   requireNothingStaged(sysroot);
   const path = inSysroot(sysroot, originPath(deployment));
   const text = deployment.origin ?? byteString('');
-  writeFileAtomically(path, bytesOf(changed(text, pinned, originPath(deployment))), { mode: 0o644 });
+  writeFile(path, bytesOf(changed(text, pinned, originPath(deployment))));
   syncDirectory(byteString(path.slice(0, path.lastIndexOf('/'))));
   touchDeployments(sysroot.path);
 }
