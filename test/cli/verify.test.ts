@@ -33,7 +33,12 @@ interface Report {
   readonly damage: readonly { object: string; fault: string; paths: readonly string[] }[];
   readonly differences: readonly string[];
   readonly notMountable: string | null;
-  readonly boot: { readonly refusal: { readonly message: string } | null } | null;
+  readonly boot: {
+    readonly refusal: { readonly message: string } | null;
+    readonly commit: string | null;
+    readonly mode: string | null;
+    readonly sealed: boolean;
+  } | null;
   readonly plan: readonly { step: string }[] | null;
 }
 
@@ -396,6 +401,30 @@ describe('verify of a deployment', () => {
     expect(report(under(`ostree=/ostree/deploy/golden/deploy/${commit}.0`)).verdict).toBe('valid');
     writeFileSync(join(initramfs, 'etc/ostree/initramfs-root-binding.key'), `${goldenKey('wrong')}\n`);
     expect(under(`ostree=${target}/0`).status).toBe(3);
+  });
+
+  it('is refused where the initramfs is sealed against it', () => {
+    const initramfs = join(scratch, 'sealed');
+    mkdirSync(join(initramfs, 'usr/lib/ostree'), { recursive: true });
+    mkdirSync(join(initramfs, 'usr/lib/sealtree'), { recursive: true });
+    const conf = join(initramfs, 'usr/lib/ostree/prepare-root.conf');
+    const sealed = join(initramfs, 'usr/lib/sealtree/sealed.conf');
+    writeFileSync(conf, '[composefs]\nenabled=signed\n[etc]\ntransient=true\n');
+    writeFileSync(sealed, `[keys]\ntrusted=${goldenKey('a')}\n`);
+    const under = (...args: string[]) => verify(`--config=${initramfs}`, '--boot', ...args, sysroot);
+    const good = report(under('--json', '--cmdline=rw'));
+    expect(good).toMatchObject({ verdict: 'valid', boot: { sealed: true, commit, mode: 'signed' } });
+    expect(under().stdout).toMatch(
+      /^booting golden commit [0-9a-f]{64} .*; mode signed, sealed; signed with key /m,
+    );
+    writeFileSync(conf, '[composefs]\nenabled=signed\n');
+    const ran = under();
+    expect(ran.status).toBe(3);
+    expect(ran.stdout).toContain('NO    etc: /etc is persistent');
+    expect(ran.stdout).toMatch(/^boot refused: .*\n {2}booting: .*\n {2}check: {4}etc\n/m);
+    writeFileSync(sealed, `[keys]\ntrusted=${goldenKey('a')}\n[etc]\nunsigned=allow\n`);
+    expect(under().status).toBe(0);
+    expect(under().stdout).toContain('warn  etc: ');
   });
 
   it('refuses what is no image, and what is no deployment', () => {

@@ -65,14 +65,17 @@ export function firstWeakening(words: readonly ByteString[]): ByteString | undef
   return words.find((word) => WEAKENING.test(word.replace(/["']/g, '').replace(/_/g, '-')));
 }
 
+/** Spelt with - for _; only the last pattern is not from the manuals of kernel, systemd and dracut: the environment. */
 const WEAKENING = new RegExp(
   `^(?:${[
     '(?:rd)?init=|single$|emergency$|rescue$|[sS1]$|-b$|break(?:=|$)',
-    'rd[.](?:break|emergency|cmdline|fstab|shell(?!=0))|debug-shell',
+    'rd[.](?:break|cmdline|fstab|shell(?!=0)|(?:live[.])?overlay)|debug-shell',
     '(?:rd[.])?systemd[.](?:mask|wants|unit|run|debug-shell|default-debug|break|setenv|set-credential|import-credentials)',
-    'systemd[.](?:volatile|mount-extra|swap-extra|verity|sysext|confext)|fstab=|mount[.]usr|usrhash=|roothash=',
+    '(?:rd[.])?systemd[.](?:volatile|mount-extra|swap-extra|verity|(?:sysext|confext)(?!=(?:0|no|false|off)$))',
+    'fstab=|mount[.]usr|usrhash=|roothash=',
     'enforcing=0|selinux=0|apparmor=0|security=|lsm=|lockdown=none|module[.]sig-enforce=0',
     'overlay[.]|erofs[.]',
+    '(?:LD|GLIBC|GCONV|SYSTEMD)-|(?:PATH|ENV|BASH-ENV)=',
   ].join('|')})`,
 );
 

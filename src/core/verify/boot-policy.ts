@@ -21,7 +21,7 @@ import { malformed, prefixed, SealtreeError } from '../errors.ts';
 import { parseBindingKeys } from '../sign/binding-keys.ts';
 import type { PublicKey } from '../sign/keys.ts';
 import type { System } from '../system.ts';
-import { faultError, type Judge } from './fault.ts';
+import { type Fault, faultError, type Judge } from './fault.ts';
 import { MAX_KEYS } from './signature.ts';
 
 /** The policy in force. */
@@ -138,44 +138,49 @@ function judgeArguments(
   sealed: Sealed | undefined,
   judge: Judge,
 ): void {
+  const faults = argumentFaults(cmdline, configured, mode, sealed);
+  for (const fault of faults) judge.broken(sealed !== undefined, fault);
+  if (faults.length > 0) return;
+  const all = sealed?.arguments === undefined ? 'none lowers what is demanded' : 'all are allowed';
+  judge.passed('kernel arguments', all);
+}
+
+function argumentFaults(
+  cmdline: ByteString,
+  configured: Mode,
+  mode: Mode,
+  sealed: Sealed | undefined,
+): Fault[] {
   const name = 'kernel arguments';
-  const words = argumentsOf(cmdline);
+  const faults: Fault[] = [];
   if (compareModes(mode, configured) < 0) {
-    const argument = `${COMPOSEFS_ARGUMENT}=${displayByteString(kernelArgument(cmdline, COMPOSEFS_ARGUMENT) ?? byteString(''))}`;
-    judge.broken(sealed !== undefined, {
+    const value = displayByteString(kernelArgument(cmdline, COMPOSEFS_ARGUMENT) ?? byteString(''));
+    faults.push({
       name,
-      message: `kernel argument ${argument} lowers the mode from ${configured} to ${mode}`,
+      message: `kernel argument ${COMPOSEFS_ARGUMENT}=${value} lowers the mode from ${configured} to ${mode}`,
       expected: configured,
       found: mode,
     });
   }
   // These two are judged by what they lead to.
-  const others = words.filter(
+  const others = argumentsOf(cmdline).filter(
     (word) => !word.startsWith('ostree=') && !word.startsWith(`${COMPOSEFS_ARGUMENT}=`),
   );
   const allowed = sealed?.arguments;
-  const forbidden = allowed === undefined ? undefined : firstForbidden(others, allowed);
-  if (forbidden !== undefined) {
-    throw faultError({
-      name,
-      message: `kernel argument ${displayByteString(forbidden)} is not one that the sealed file allows`,
-      expected: (allowed ?? []).map(displayByteString).join(' '),
-      found: displayByteString(forbidden),
-    });
+  if (allowed !== undefined) {
+    const word = firstForbidden(others, allowed);
+    if (word === undefined) return faults;
+    const found = displayByteString(word);
+    const message = `kernel argument ${found} is not one that the sealed file allows`;
+    return [...faults, { name, message, expected: allowed.map(displayByteString).join(' '), found }];
   }
-  const weakening = allowed === undefined ? firstWeakening(others) : undefined;
-  if (weakening !== undefined && (sealed !== undefined || mode === 'signed')) {
-    judge.broken(sealed !== undefined, {
-      name,
-      message: `kernel argument ${displayByteString(weakening)} can lead around the verified root`,
-      expected: 'no such argument',
-      found: displayByteString(weakening),
-    });
+  const word = sealed !== undefined || mode === 'signed' ? firstWeakening(others) : undefined;
+  if (word !== undefined) {
+    const found = displayByteString(word);
+    const message = `kernel argument ${found} can lead around the verified root`;
+    faults.push({ name, message, expected: 'no such argument', found });
   }
-  judge.passed(
-    name,
-    allowed === undefined ? 'none lowers what the configuration demands' : 'all are allowed',
-  );
+  return faults;
 }
 
 function judgeMode(path: ByteString | undefined, mode: Mode, sealed: Sealed | undefined): void {

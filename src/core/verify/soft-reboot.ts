@@ -4,9 +4,9 @@
  * counts. Steps and words: `ostree admin prepare-soft-reboot` 2026.4.
  * @module
  */
-import { type ByteString, byteString } from '../bytes/byte-string.ts';
+import { type ByteString, byteString, displayByteString } from '../bytes/byte-string.ts';
 import { loadSealedFile } from '../conf/sealed.ts';
-import { malformed } from '../errors.ts';
+import { malformed, SealtreeError } from '../errors.ts';
 import type { Hash } from '../hash.ts';
 import type { System } from '../system.ts';
 import {
@@ -18,7 +18,7 @@ import {
   judgePlace,
 } from './boot-decision.ts';
 import { loadBootPolicy } from './boot-policy.ts';
-import { realSysroot, targetAt } from './boot-target.ts';
+import { realPath, realSysroot, targetAt } from './boot-target.ts';
 import type { KernelFacts } from './kernel.ts';
 import { KEPT_SEALED_PATH, type MountPlan, planNextRoot } from './plan.ts';
 
@@ -27,7 +27,7 @@ export interface SoftRebootFacts {
   readonly cmdline: ByteString;
   /** The physical root in the running system: `/sysroot`. */
   readonly sysroot: ByteString;
-  /** The target's directory in it, a path without symlinks: `/sysroot/ostree/deploy/OS/deploy/CHECKSUM.SERIAL`. */
+  /** The target's directory in it: `/sysroot/ostree/deploy/OS/deploy/CHECKSUM.SERIAL`. */
   readonly deployment: ByteString;
   readonly kernel: KernelFacts;
 }
@@ -44,7 +44,11 @@ function decide(inquiry: Inquiry, facts: SoftRebootFacts): MountPlan {
   const sealed = loadSealedFile(system, KEPT_SEALED_PATH);
   if (sealed !== undefined) judge.passed('sealed file', `booted sealed: at least mode ${sealed.mode}`);
   inquiry.stage = 'configuration';
-  const { cmdline, deployment } = facts;
+  const { cmdline } = facts;
+  const shown = displayByteString(facts.deployment);
+  const deployment = realPath(system, facts.deployment);
+  if (deployment === undefined)
+    throw new SealtreeError('missing', `${shown}: No such file or directory`, { check: 'deployment' });
   const sources = { config: deployment, keys: byteString(''), cmdline, given: undefined };
   const policy = loadBootPolicy(system, sources, sealed, judge);
   inquiry.policy = policy;

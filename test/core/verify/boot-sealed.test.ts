@@ -133,6 +133,11 @@ describe('a sealed initramfs', () => {
       'single',
       '"init=/bin/sh"',
       'rd.shell',
+      'systemd.sysext=1',
+      'rd.overlay=1',
+      'LD_PRELOAD=/var/x.so',
+      'SYSTEMD_UNIT_PATH=/var',
+      's',
     ])
       expectRefusal(
         decide(sealedTree(), `${OSTREE} ${word}`),
@@ -142,7 +147,7 @@ describe('a sealed initramfs', () => {
     expectBoot(
       decide(
         sealedTree(),
-        `${OSTREE} rw quiet root=LABEL=x console=ttyS0 rd.shell=0 rd.luks.uuid=1 systemd.log_level=debug`,
+        `${OSTREE} rw quiet root=LABEL=x console=ttyS0 rd.shell=0 rd.emergency=reboot panic=-1 rd.luks.uuid=1 systemd.log_level=debug systemd.sysext=0 BOOT_IMAGE=/vmlinuz`,
       ),
     );
   });

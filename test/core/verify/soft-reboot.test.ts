@@ -69,6 +69,29 @@ describe('planSoftReboot', () => {
     expect(binds((tree, deployment) => void tree.set(`${deployment}/boot`, link('x')))).toBe(false);
   });
 
+  it('follows links to the target, which must be on the disk', () => {
+    const at = (path: string) => {
+      const { tree, deployment } = deployedDisk('signed');
+      tree.set(`${deployment}/usr/lib/ostree/prepare-root.conf`, file('[composefs]\nenabled=yes\n'));
+      tree
+        .set('/next', link(deployment))
+        .set('/elsewhere/usr/lib/ostree/prepare-root.conf', file('[composefs]\nenabled=yes\n'));
+      return planSoftReboot(memorySystem(tree), portableHash, {
+        cmdline: byteString(''),
+        sysroot: byteString('/sysroot'),
+        deployment: byteString(path),
+        kernel: { release: byteString('6.12.0'), features: {} },
+      });
+    };
+    expect(at('/next').plan).toEqual(at(deployedDisk('signed').deployment).plan);
+    expect(at('/next').plan).toBeDefined();
+    expect(at('/none').refusal).toMatchObject({
+      check: 'deployment',
+      message: '/none: No such file or directory',
+    });
+    expect(at('/elsewhere').refusal?.message).toContain('leads out of ostree/deploy');
+  });
+
   it('needs composefs', () => {
     for (const conf of ['', '[composefs]\nenabled=maybe\n'])
       expect(soft(conf).refusal?.message).toBe('soft reboot not supported without composefs');
