@@ -50,6 +50,7 @@ export const VERBS: Readonly<Record<string, Load>> = {
   'pull-local': () => import('./commands/pull-local.ts'),
   refs: () => import('./commands/refs.ts'),
   'rev-parse': () => import('./commands/rev-parse.ts'),
+  seal: () => import('./commands/seal.ts'),
   show: () => import('./commands/show.ts'),
   sign: () => import('./commands/sign.ts'),
   umount: () => import('./commands/umount.ts'),

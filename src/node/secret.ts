@@ -113,22 +113,25 @@ export function withKeyLines(source: ByteString | number, use: (line: Uint8Array
   });
 }
 
+/** A new pair that is only in memory. */
+export function makeSecret(): Secret {
+  return consume(makeSecretKey(), secretFromKey);
+}
+
 /**
  * A new pair whose secret half is only in memory; the public half is written to a key file.
  *
  * @throws SealtreeError `io` if the file cannot be written; the secret is forgotten then
  */
 export function makeTransientSecret(publicKeyFile: ByteString): Secret {
-  return consume(makeSecretKey(), (key) => {
-    const secret = secretFromKey(key);
-    try {
-      writeFileAtomically(publicKeyFile, encodePublicKey(secret.publicKey), { mode: 0o644 });
-      return secret;
-    } catch (error) {
-      secret.destroy();
-      throw error;
-    }
-  });
+  const secret = makeSecret();
+  try {
+    writeFileAtomically(publicKeyFile, encodePublicKey(secret.publicKey), { mode: 0o644 });
+    return secret;
+  } catch (error) {
+    secret.destroy();
+    throw error;
+  }
 }
 
 /** A new secret key in ostree's layout; the caller overwrites the 64 bytes when they have served. */

@@ -33,7 +33,11 @@ const MODULE_LIMIT = 64 * 1024 * 1024;
  * @param more names of further modules, which must be there or built in
  * @throws SealtreeError `missing`
  */
-export function kernelModules(tree: RootTree, version: ByteString, more: readonly ByteString[]): KernelModule[] {
+export function kernelModules(
+  tree: RootTree,
+  version: ByteString,
+  more: readonly ByteString[],
+): KernelModule[] {
   const folder = byteString(`/usr/lib/modules/${version}`);
   const dependencies = readDependencies(tree, folder);
   const builtIn = new Set((readLines(tree, byteString(`${folder}/modules.builtin`)) ?? []).map(nameOf));
@@ -69,30 +73,43 @@ function readDependencies(
   const path = byteString(`${folder}/modules.dep`);
   const lines = readLines(tree, path);
   if (lines === undefined)
-    throw new SealtreeError('missing', `${tree.show(path)}: No such file or directory: run depmod on the tree`);
+    throw new SealtreeError(
+      'missing',
+      `${tree.show(path)}: No such file or directory: run depmod on the tree`,
+    );
   const byName = new Map<string, ByteString>();
   const needs = new Map<ByteString, ByteString[]>();
   for (const line of lines) {
     const colon = line.indexOf(':');
     if (colon < 0) throw malformed(`${tree.show(path)}: line without a colon`);
     const module = byteString(line.slice(0, colon));
-    const needed = line.slice(colon + 1).split(' ').filter((word) => word !== '');
+    const needed = line
+      .slice(colon + 1)
+      .split(' ')
+      .filter((word) => word !== '');
     byName.set(nameOf(module), module);
-    needs.set(module, needed.map((word) => byteString(word)));
+    needs.set(
+      module,
+      needed.map((word) => byteString(word)),
+    );
   }
   return { byName, needs };
 }
 
 /** `virtio_blk` for `kernel/drivers/block/virtio-blk.ko.xz`: the kernel makes no difference between - and _. */
 function nameOf(path: string): string {
-  return path.replace(/^.*\//, '').replace(/\.ko(\.[a-z]+)?$/, '').replaceAll('-', '_');
+  return path
+    .replace(/^.*\//, '')
+    .replace(/\.ko(\.[a-z]+)?$/, '')
+    .replaceAll('-', '_');
 }
 
 /** Without its compression: not every kernel can take it off. */
 function readModule(tree: RootTree, folder: ByteString, path: ByteString): KernelModule {
   const place = byteString(`${folder}/${path}`);
   const found = tree.read(place, MODULE_LIMIT);
-  if (found === undefined) throw new SealtreeError('missing', `${tree.show(place)}: No such file or directory`);
+  if (found === undefined)
+    throw new SealtreeError('missing', `${tree.show(place)}: No such file or directory`);
   const suffix = /\.(gz|xz|zst)$/.exec(path)?.[1];
   if (suffix === undefined) return { path, data: found.data };
   const kinds = { gz: 'gzip', xz: 'xz', zst: 'zstd' } as const;

@@ -34,14 +34,15 @@ const IMAGE_LIMIT = 1024 * 1024 * 1024;
 const FOLDERS = ['usr/bin', 'usr/sbin', 'bin', 'sbin'];
 
 /** Words of each generator; the file is where ostree looks for it. */
-const COMMANDS: Readonly<Record<Exclude<Generator, 'minimal'>, (version: string, file: string) => string[]>> = {
-  dracut: (version, file) => [
-    ...['dracut', '--force', '--no-hostonly', '--reproducible', '--add', 'sealtree'],
-    ...['--kver', version, file],
-  ],
-  mkinitramfs: (version, file) => ['mkinitramfs', '-o', file, version],
-  mkinitcpio: (version, file) => ['mkinitcpio', '-k', version, '-g', file],
-};
+const COMMANDS: Readonly<Record<Exclude<Generator, 'minimal'>, (version: string, file: string) => string[]>> =
+  {
+    dracut: (version, file) => [
+      ...['dracut', '--force', '--no-hostonly', '--reproducible', '--add', 'sealtree'],
+      ...['--kver', version, file],
+    ],
+    mkinitramfs: (version, file) => ['mkinitramfs', '-o', file, version],
+    mkinitcpio: (version, file) => ['mkinitcpio', '-k', version, '-g', file],
+  };
 
 /** What a generator needs of the system that it runs in. All of it goes with the mount namespace. */
 const ENTER = `set -e
@@ -76,7 +77,11 @@ export async function makeInitramfs(request: InitramfsRequest): Promise<string> 
     reject: false,
     stdin: 'ignore',
     extendEnv: false,
-    env: { PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin', HOME: '/root', LC_ALL: 'C.UTF-8' },
+    env: {
+      PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
+      HOME: '/root',
+      LC_ALL: 'C.UTF-8',
+    },
   });
   if (ran.failed) throw new SealtreeError('unsupported', `${generator}: ${failureOf(ran)}`);
   const made = tree.read(place, IMAGE_LIMIT);

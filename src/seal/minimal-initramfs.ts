@@ -30,7 +30,10 @@ export function minimalInitramfs(
   version: ByteString,
   modules: readonly KernelModule[],
 ): Uint8Array {
-  const placed = modules.map(({ path, data }) => ({ path: byteString(`${MODULES}/${version}/${path}`), data }));
+  const placed = modules.map(({ path, data }) => ({
+    path: byteString(`${MODULES}/${version}/${path}`),
+    data,
+  }));
   const list = placed.map(({ path }) => `/${path}\n`).join('');
   const members: CpioMember[] = [
     ...policyMembers(tree),

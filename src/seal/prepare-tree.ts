@@ -3,11 +3,11 @@
  * where the running system has file systems of its own.
  * @module
  */
-import { closeSync, mkdirSync, readdirSync, renameSync, symlinkSync } from 'node:fs';
+import { chmodSync, closeSync, mkdirSync, readdirSync, renameSync, symlinkSync } from 'node:fs';
 import { type ByteString, byteString, displayByteString } from '../core/bytes/byte-string.ts';
 import { malformed, SealtreeError } from '../core/errors.ts';
-import { copyTree } from '../deploy/merge-etc.ts';
 import { openDirectory, removeTree, statusOf } from '../deploy/files.ts';
+import { copyTree } from '../deploy/merge-etc.ts';
 import { fsPath, joinPath } from '../node/fs-path.ts';
 import { ioError, isErrno } from '../node/io-error.ts';
 
@@ -91,8 +91,11 @@ export function endWork(root: ByteString): void {
 }
 
 function empty(path: ByteString): void {
-  const status = statusOf(path);
-  if (status === undefined) makeFolder(path);
+  if (!isThere(path)) {
+    makeFolder(path);
+    // Whatever the umask: everybody may write here.
+    if (path.endsWith('/tmp')) chmodSync(fsPath(path), 0o1777);
+  }
   for (const name of names(path)) removeTree(joinPath(path, name));
 }
 

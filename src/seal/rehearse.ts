@@ -9,7 +9,8 @@ import { SealtreeError } from '../core/errors.ts';
 import { SUPERBLOCK_MAGIC } from '../core/ext4/format.ts';
 import { parseObjectPath } from '../core/ostree/objects.ts';
 import type { FileKind, System } from '../core/system.ts';
-import { type BootDecision, decideBoot } from '../core/verify/boot.ts';
+import { decideBoot } from '../core/verify/boot.ts';
+import type { BootDecision } from '../core/verify/boot-decision.ts';
 import { unpack } from '../initramfs/archives.ts';
 import { decompress } from '../initramfs/decompress.ts';
 import { inspectImage } from '../initramfs/inspect.ts';
@@ -37,11 +38,10 @@ export function rehearseBoot(
   const { root } = unpack(initramfs, decompress);
   const deployment = byteString(`${SYSROOT}/ostree/deploy/${STATEROOT}/deploy/${commit.checksum}.0`);
   const system = deployedSystem(systemOf(root), repo, deployment, commit.digest);
-  const empty = byteString('');
   const decision = decideBoot(system, opensslHash, {
     cmdline,
     sysroot: byteString(SYSROOT),
-    root: { config: empty, keys: empty },
+    root: byteString(''),
     initramfs: true,
     sysrootWritable: true,
     kernel: undefined,
@@ -80,7 +80,8 @@ function deployedSystem(initramfs: System, repo: Repo, deployment: ByteString, d
   };
   const kindOf = (path: ByteString): FileKind | undefined => {
     if (path === image) return 'file';
-    if (`${deployment}/`.startsWith(`${path}/`) || `${OBJECTS}`.startsWith(`${path}/`)) return 'directory';
+    if (`${deployment}/`.startsWith(`${path}/`) || OBJECTS.startsWith(`${path}/`)) return 'directory';
+    if (path.startsWith(OBJECTS) && path.length === OBJECTS.length + 2) return 'directory';
     return readObject(path) === undefined ? undefined : 'file';
   };
   return {

@@ -1,5 +1,5 @@
 /** A unified kernel image: kernel, initramfs and kernel arguments as one file that firmware can check, by `ukify`. @module */
-import { existsSync } from 'node:fs';
+import { existsSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
 import { execa } from 'execa';
 import { type ByteString, displayByteString } from '../core/bytes/byte-string.ts';
@@ -8,7 +8,6 @@ import { failureOf } from '../initramfs/run.ts';
 import { temporaryName } from '../node/atomic-file.ts';
 import { fsPath } from '../node/fs-path.ts';
 import { forgetTemporary, registerTemporary } from '../node/temporary.ts';
-import { renameSync } from 'node:fs';
 
 export interface UkiRequest {
   /** The tree, as it was committed. */
@@ -53,7 +52,8 @@ export async function makeUki({ root, version, cmdline, output, secureBoot }: Uk
     const ran = await execa('ukify', words, { reject: false, stdin: 'ignore' });
     if (ran.failed && ran.code === 'ENOENT')
       throw new SealtreeError('unsupported', '--uki: ukify is not here: install systemd-ukify');
-    if (ran.failed) throw new SealtreeError('unsupported', `${displayByteString(output)}: ukify: ${failureOf(ran)}`);
+    if (ran.failed)
+      throw new SealtreeError('unsupported', `${displayByteString(output)}: ukify: ${failureOf(ran)}`);
     renameSync(fsPath(temporary), fsPath(output));
   } finally {
     forgetTemporary(temporary);

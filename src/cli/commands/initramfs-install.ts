@@ -1,28 +1,17 @@
 /** `sealtree initramfs install`: the boot program and its policy where the makers of an initramfs find them. @module */
-import { type ByteString, byteString, displayByteString } from '../../core/bytes/byte-string.ts';
-import { readDemands } from '../../core/conf/demands.ts';
-import { parseKeyfile, setKey } from '../../core/conf/keyfile.ts';
+import { displayByteString } from '../../core/bytes/byte-string.ts';
 import { MODES, type Mode } from '../../core/conf/prepare-root.ts';
 import type { Sealed } from '../../core/conf/sealed.ts';
-import { malformed, SealtreeError } from '../../core/errors.ts';
-import { isUsableKey } from '../../core/sign/ed25519.ts';
-import { distinct } from '../../core/sign/key-sources.ts';
 import type { PublicKey } from '../../core/sign/keys.ts';
-import { buildProgram } from '../../initramfs/build.ts';
-import { install, installedProgram } from '../../initramfs/install.ts';
-import { identifyProgram } from '../../initramfs/program.ts';
+import { install } from '../../initramfs/install.ts';
 import { readTemplate } from '../../initramfs/template.ts';
-import { readFileLimited } from '../../node/read-file.ts';
 import { RootTree } from '../../node/root-tree.ts';
-import { readKeyFile } from '../key-file.ts';
+import { keysIn, programFor, sealedLimits, sealedOptionNames, sealedOptions } from '../sealed-options.ts';
 import { optionError, usageError } from '../usage.ts';
 import type { Context, OptionValues, Verb } from '../verb.ts';
 
-const PROGRAM_LIMIT = 64 * 1024 * 1024;
 /** Modes that a sealed initramfs can demand. */
 const SEALED_MODES = ['signed', 'verity', 'yes'] as const;
-/** As the boot program counts them. */
-const KEY_LIMIT = 16;
 
 export const verb: Verb = {
   tool: 'sealtree',
@@ -46,29 +35,7 @@ export const verb: Verb = {
         'what composefs.enabled must be at least: signed (the default with keys), verity, yes, maybe or no',
     },
     { flags: '--sealed', description: 'refuse at boot whatever is missing or weaker than what is said here' },
-    { flags: '--revoked <file>', description: 'with --sealed: file of public keys that no longer count' },
-    {
-      flags: '--arguments <list>',
-      description:
-        'with --sealed: the kernel arguments allowed, between blanks; a * at the end of one allows all that begin so',
-    },
-    {
-      flags: '--minimum-timestamp <time>',
-      description: 'with --sealed: refuse commits older than that, in seconds since 1970 or as RFC 3339',
-    },
-    {
-      flags: '--require-metadata <key=value>',
-      description:
-        'with --sealed: refuse commits without this string in their metadata; may be given more than once',
-    },
-    {
-      flags: '--refusal <what>',
-      description: 'with --sealed: what follows on a refusal: poweroff after 30 s (the default), or shell',
-    },
-    {
-      flags: '--etc-unsigned <allow>',
-      description: 'with --sealed: `allow` a persistent /etc, which nothing signs',
-    },
+    ...sealedOptions('with --sealed: '),
     { flags: '--force', description: 'replace and change files that an install did not write' },
     { flags: '--json', description: 'print what was done as JSON' },
   ],
@@ -108,19 +75,6 @@ async function run({ args, options, stdout, stderr }: Context): Promise<void> {
   }
 }
 
-async function programFor(
-  path: ByteString | undefined,
-  tree: RootTree,
-  say: (text: string) => void,
-): Promise<Uint8Array> {
-  if (path === undefined) return installedProgram(tree) ?? (await buildProgram({ say })).executable;
-  const shown = displayByteString(path);
-  const program = readFileLimited(path, shown, PROGRAM_LIMIT);
-  if (program === undefined) throw new SealtreeError('missing', `${shown}: No such file or directory`);
-  if (identifyProgram(program) === undefined) throw malformed(`${shown}: not an executable (ELF)`);
-  return program;
-}
-
 function modeFor(options: OptionValues, keys: readonly PublicKey[]): Mode | undefined {
   const given = options.value('mode');
   if (given === undefined) return options.has('sealed') || keys.length > 0 ? 'signed' : undefined;
@@ -132,82 +86,11 @@ function modeFor(options: OptionValues, keys: readonly PublicKey[]): Mode | unde
 
 function sealedFrom(options: OptionValues, mode: Mode | undefined): Omit<Sealed, 'trusted'> | undefined {
   if (!options.has('sealed')) {
-    const needing = [
-      'revoked',
-      'arguments',
-      'minimum-timestamp',
-      'require-metadata',
-      'refusal',
-      'etc-unsigned',
-    ];
-    const lonely = needing.find((name) => options.has(name));
+    const lonely = sealedOptionNames.find((name) => options.has(name));
     if (lonely !== undefined) throw optionError(`--${lonely} means something only with --sealed`);
     return undefined;
   }
   const minimum = SEALED_MODES.find((name) => name === mode);
   if (minimum === undefined) throw optionError(`--sealed needs --mode ${SEALED_MODES.join(', ')}`);
-  return {
-    mode: minimum,
-    arguments: options
-      .value('arguments')
-      ?.split(/\s+/)
-      .filter((word) => word !== '')
-      .map(allowedArgument),
-    refusal: wordOf(options, 'refusal', ['poweroff', 'shell']) ?? 'poweroff',
-    revoked: keysIn(options.values('revoked')),
-    demands: demandsFrom(options),
-    unsignedEtc: wordOf(options, 'etc-unsigned', ['allow', 'refuse']) === 'allow',
-  };
-}
-
-function wordOf<Word extends string>(
-  options: OptionValues,
-  name: string,
-  words: readonly Word[],
-): Word | undefined {
-  const value = options.value(name);
-  const word = words.find((candidate) => candidate === (value as string | undefined));
-  if (word === undefined && value !== undefined)
-    throw optionError(`--${name}: expected ${words.join(' or ')}, found ${displayByteString(value)}`);
-  return word;
-}
-
-/** No argument with any other character is ever allowed at boot. */
-function allowedArgument(word: string): ByteString {
-  if (/^[!#-~]+$/.test(word)) return byteString(word);
-  throw optionError(
-    `--arguments: ${displayByteString(byteString(word))} has a quotation mark or is not ASCII`,
-  );
-}
-
-/** Read by the rules of the file that they will stand in. */
-function demandsFrom(options: OptionValues): Sealed['demands'] {
-  const what = 'initramfs install';
-  const group = byteString('composefs');
-  let text = byteString('');
-  const timestamp = options.value('minimum-timestamp');
-  if (timestamp !== undefined) text = setKey(text, group, byteString('minimum-timestamp'), timestamp, what);
-  for (const entry of options.values('require-metadata')) {
-    if (!/^[^=]+=[^;\0\r\n]*$/.test(entry) || entry.trim() !== entry)
-      throw optionError(
-        `--require-metadata: expected KEY=VALUE without ;, found ${displayByteString(entry)}`,
-      );
-  }
-  const metadata = byteString(options.values('require-metadata').join(';'));
-  if (metadata !== '') text = setKey(text, group, byteString('require-metadata'), metadata, what);
-  return readDemands(parseKeyfile(text, what));
-}
-
-/** Public keys only: nobody means to put a secret one into an initramfs. */
-function keysIn(paths: readonly ByteString[]): PublicKey[] {
-  const keys = paths.flatMap(readKeyFile).map(({ file, line, kind, publicKey, hex }) => {
-    if (kind === 'secret') throw malformed(`${file}: line ${line}: a secret key, expected a public one`);
-    if (!isUsableKey(publicKey))
-      throw malformed(
-        `${file}: line ${line}: public key ${hex} is not canonical or of small order: anyone could sign for it`,
-      );
-    return { key: publicKey, hex, source: file };
-  });
-  if (keys.length > KEY_LIMIT) throw optionError(`${keys.length} keys, at most ${KEY_LIMIT} are allowed`);
-  return distinct(keys);
+  return sealedLimits(options, minimum);
 }
