@@ -7,6 +7,7 @@
 import { createHash, type KeyObject, verify } from 'node:crypto';
 import { decodeCommit } from '../../src/core/ostree/commit.ts';
 import type { BootDecision } from '../../src/core/verify/boot-decision.ts';
+import { bootJson, bootLine, refusalLines } from '../../src/core/verify/explain-boot.ts';
 import type { MountPlan, MountStep } from '../../src/core/verify/plan.ts';
 import { type Found, pathFinder } from '../memory-system.ts';
 import type { BootCase } from './boot-cases.ts';
@@ -18,12 +19,31 @@ const VERITY_FILE_SYSTEMS = [0xef53, 0x9123683e, 0xf2f52010];
 /** Words that lead around any verified root. */
 const WEAKENING = /^(init=|rd\.break|single$|(rd\.)?systemd\.(mask|unit)=)/;
 
+/** Where a boot has what it goes by. */
+export interface BootPlaces {
+  /** Root of the tree with prepare-root.conf. */
+  readonly config: string;
+  readonly sealed: string;
+  /** Where the image is mounted. */
+  readonly root: string;
+  /** The deployment, where it is not the kernel arguments that name it. */
+  readonly deployment: string | undefined;
+}
+
+export const BOOT_PLACES: BootPlaces = {
+  config: '',
+  sealed: '/usr/lib/sealtree/sealed.conf',
+  root: '/sysroot.tmp',
+  deployment: undefined,
+};
+
 /** @throws Error what should not have come out */
-export function judgeDecision(boot: BootCase, decision: BootDecision): void {
+export function judgeDecision(boot: BootCase, decision: BootDecision, places = BOOT_PLACES): void {
   const { plan, refusal } = decision;
+  judgeTexts(decision);
   must((plan === undefined) === (refusal !== undefined), 'either a plan or a refusal');
   if (refusal !== undefined) {
-    must(refusal.message !== '' && !refusal.message.includes('\n'), 'a refusal has one line');
+    must(refusal.message !== '', 'a refusal without words');
     must(
       decision.checks.some(({ status }) => status === 'failed'),
       'a refusal without a failed check',
@@ -34,7 +54,22 @@ export function judgeDecision(boot: BootCase, decision: BootDecision): void {
     decision.checks.every(({ status }) => status !== 'failed'),
     'a plan in spite of a failed check',
   );
-  judgePlan(boot, plan, decision);
+  judgePlan(boot, plan, decision, places);
+}
+
+/** What is printed is lines, without anything that a terminal obeys. */
+function judgeTexts(decision: BootDecision): void {
+  const { checks, warnings, notices, unsigned } = decision;
+  const texts = [
+    ...checks.flatMap(({ message, expected = '', found = '' }) => [message, expected, found]),
+    ...warnings,
+    ...notices,
+    ...unsigned.map(({ path }) => path),
+    ...(decision.refusal === undefined ? [bootLine(decision)] : refusalLines(decision)),
+  ];
+  for (const text of texts)
+    must(!/[\x00-\x1f\x7f-\x9f]/.test(text), `a control character in ${JSON.stringify(text)}`);
+  must(JSON.stringify(bootJson(decision)) !== '', 'no JSON');
 }
 
 interface Texts {
@@ -44,26 +79,27 @@ interface Texts {
   readonly sealed: Lines | undefined;
 }
 
-function judgePlan(boot: BootCase, plan: MountPlan, decision: BootDecision): void {
+function judgePlan(boot: BootCase, plan: MountPlan, decision: BootDecision, places: BootPlaces): void {
   const follow = pathFinder(boot.tree);
   const find = (path: string) => follow(path, true);
   const text = (path: string) => {
     const data = find(path)?.node.data;
     return data === undefined ? undefined : scan(Buffer.from(data).toString('latin1'));
   };
-  const vendor = text('/usr/lib/ostree/prepare-root.conf');
-  const own = text('/etc/ostree/prepare-root.conf');
+  const vendor = text(`${places.config}/usr/lib/ostree/prepare-root.conf`);
+  const own = text(`${places.config}/etc/ostree/prepare-root.conf`);
   const texts: Texts = {
     find,
     config: own ?? vendor ?? new Map(),
     vendor: own === undefined ? undefined : vendor,
-    sealed: text('/usr/lib/sealtree/sealed.conf'),
+    sealed: text(places.sealed),
   };
   judgeWrites(plan);
-  const deployment = judgeTarget(boot, plan, texts);
+  const deployment = judgeTarget(boot, plan, texts, places);
   const mode = judgeMode(boot, plan, texts);
   if (texts.sealed !== undefined) judgeSealed(boot, texts.sealed, texts, mode);
-  if (mode === 'signed' || decision.policy?.signed === true) judgeSigned(boot, plan, texts, deployment);
+  if (mode === 'signed' || decision.policy?.signed === true)
+    judgeSigned(boot, plan, texts, { ...places, deployment });
 }
 
 /** Nothing is written to the disk, and nothing is made outside of what is gone after this boot. */
@@ -94,11 +130,20 @@ function writtenBy(step: MountStep): string | undefined {
 }
 
 /** What is planned is the deployment that the kernel arguments name. @returns its directory */
-function judgeTarget({ cmdline }: BootCase, { steps }: MountPlan, { find, sealed }: Texts): string {
+function judgeTarget(
+  { cmdline }: BootCase,
+  { steps }: MountPlan,
+  { find, sealed }: Texts,
+  { deployment }: BootPlaces,
+): string {
   const first = steps.find((step) => step.step === 'change directory');
   const directory = first?.step === 'change directory' ? first.path : '';
   const found = find(directory);
   must(found?.path === directory, `${directory} is no real path`);
+  if (deployment !== undefined) {
+    must(directory === deployment, `${directory} is another deployment`);
+    return directory;
+  }
   const words = cmdline.split(' ');
   const value = (key: string) => words.find((word) => word.startsWith(key))?.slice(key.length);
   const slot = value('androidboot.slot_suffix=');
@@ -170,7 +215,12 @@ function judgeSealed(boot: BootCase, sealed: Lines, { config }: Texts, mode: str
   must(boot.facts.initramfs || mode === '', 'sealed, and not started from an initramfs');
 }
 
-function judgeSigned(boot: BootCase, { steps }: MountPlan, texts: Texts, deployment: string): void {
+function judgeSigned(
+  boot: BootCase,
+  { steps }: MountPlan,
+  texts: Texts,
+  { deployment = '', root: mounted }: BootPlaces,
+): void {
   const { find } = texts;
   must(boot.facts.initramfs, 'signed means nothing without an initramfs');
   const root = find('/sysroot')?.path ?? '';
@@ -182,8 +232,8 @@ function judgeSigned(boot: BootCase, { steps }: MountPlan, texts: Texts, deploym
   const [image] = images as [Extract<MountStep, { step: 'mount image' }>];
   must(image.image === `${deployment}/.ostree.cfs`, `${image.image} is not the deployment's`);
   for (const step of steps) {
-    must(step.step !== 'bind' || step.at !== '/sysroot.tmp', 'the directory itself is mounted');
-    must(step.step !== 'mount overlay' || step.at !== '/sysroot.tmp/usr', 'a hotfix over a signed /usr');
+    must(step.step !== 'bind' || step.at !== mounted, 'the directory itself is mounted');
+    must(step.step !== 'mount overlay' || step.at !== `${mounted}/usr`, 'a hotfix over a signed /usr');
   }
   const { digest = '' } = image;
   must(/^[0-9a-f]{64}$/.test(digest), 'an image without a digest');

@@ -1,7 +1,7 @@
 /** The worker of boot.test.ts. @module */
 
 import type { BootSeeds } from './boot-cases.ts';
-import { bootTarget } from './boot-target.ts';
+import { bootTargets } from './boot-target.ts';
 import { runTargets } from './fuzz-run.ts';
 
-await runTargets<BootSeeds>((seeds) => [bootTarget(seeds)]);
+await runTargets<BootSeeds>(bootTargets);
