@@ -2,12 +2,12 @@
 import { commandLine, succeed } from '../../initramfs/sys.ts';
 import { bootSystem, writeAll } from '../../initramfs/system.ts';
 import { type ByteString, byteString, byteStringFrom, bytesOf } from '../../src/core/bytes/byte-string.ts';
-import { answerBoot, asciiJson } from './boot-answers.ts';
+import { answerBoot } from './boot-answers.ts';
 
 const STDOUT = 1;
 const LIMIT = 64 * 1024 * 1024;
 
 const data = bootSystem.readFile(commandLine[1] as ByteString, LIMIT) as Uint8Array;
 for (const line of byteStringFrom(data).trimEnd().split('\n'))
-  writeAll(STDOUT, bytesOf(byteString(`${asciiJson(answerBoot(line))}\n`)));
+  writeAll(STDOUT, bytesOf(byteString(`${answerBoot(line, bootSystem)}\n`)));
 succeed();
