@@ -34,7 +34,7 @@ const O_CLOEXEC = 0o2000000;
 /** The machine as the verifier sees it. */
 export const bootSystem: System = {
   readFile(path: ByteString, limit: number) {
-    const fd = openIfThere(path);
+    const fd = openIfThere(`openat(${displayByteString(path)})`, path);
     return fd === undefined ? undefined : using(fd, () => readRegular(fd, path, limit));
   },
 
@@ -67,12 +67,12 @@ export const bootSystem: System = {
   },
 
   examineVerity(path: ByteString): VerityEvidence | undefined {
-    const fd = openIfThere(path);
+    const fd = openIfThere(`opening ${displayByteString(path)}`, path);
     return fd === undefined ? undefined : using(fd, examineVerity);
   },
 
   fileSystemOf(path: ByteString): number | undefined {
-    return orNothing(displayByteString(path), ['ENOENT', 'ENOTDIR'], () =>
+    return orNothing(`statfs(${displayByteString(path)})`, ['ENOENT', 'ENOTDIR'], () =>
       using(openForReading(path), (fd) => fileSystemStatus(fd).type),
     );
   },
@@ -144,7 +144,8 @@ export interface FileStatus {
 
 /** What stands at a path; undefined if nothing does. A symlink in the last part is followed only if `follow`. */
 export function statusIfThere(path: ByteString, follow = false): FileStatus | undefined {
-  return orNothing(displayByteString(path), ['ENOENT', 'ENOTDIR'], () =>
+  const what = `${follow ? 'stat' : 'lstat'}(${displayByteString(path)})`;
+  return orNothing(what, ['ENOENT', 'ENOTDIR'], () =>
     statusAt(AT_FDCWD, path, follow ? 0 : AT_SYMLINK_NOFOLLOW),
   );
 }
@@ -249,8 +250,9 @@ const PATH_MAX = 4096;
 const HASH_OF_NUMBER: Partial<Record<number, HashName>> = { 1: 'sha256', 2: 'sha512' };
 const DIGEST_START = 4;
 
-function openIfThere(path: ByteString): number | undefined {
-  return orNothing(`opening ${displayByteString(path)}`, ['ENOENT', 'ENOTDIR'], () => openForReading(path));
+/** Where a file stands in a directory's place something is wrong, and not absent: ENOTDIR is an error. */
+function openIfThere(what: string, path: ByteString): number | undefined {
+  return orNothing(what, ['ENOENT'], () => openForReading(path));
 }
 
 /** The value, or undefined where the system says one of `names`. */
@@ -267,9 +269,10 @@ function orNothing<T>(what: string, names: readonly ErrorName[], get: () => T): 
 function readRegular(fd: number, path: ByteString, limit: number): Uint8Array {
   const shown = displayByteString(path);
   const { mode, size } = statusAt(fd, byteString(''), AT_EMPTY_PATH);
+  if ((mode & S_IFMT) === S_IFDIR) throw systemCallError(shown, 'EISDIR');
   if ((mode & S_IFMT) !== S_IFREG) throw malformed(`${shown}: not a regular file`);
-  const tooLarge = () => malformed(`${shown}: larger than ${limit} bytes`, { path: shown, limit });
-  if (size > limit) throw tooLarge();
+  const tooLarge = (found: string) => malformed(`${shown}: ${found}, at most ${limit} are allowed`);
+  if (size > limit) throw tooLarge(`${size} bytes`);
   // Files of /proc have no size; one byte more shows that there is more.
   const chunk = new Uint8Array(Math.min(size === 0 ? 65536 : size + 1, limit + 1));
   const chunks: Uint8Array[] = [];
@@ -283,7 +286,7 @@ function readRegular(fd: number, path: ByteString, limit: number): Uint8Array {
     }
     if (length === 0) break;
     total += length;
-    if (total > limit) throw tooLarge();
+    if (total > limit) throw tooLarge(`more than ${limit} bytes`);
     chunks.push(chunk.slice(0, length));
   }
   const data = new Uint8Array(total);

@@ -19,7 +19,7 @@ import { FUZZ_SEED, makeRandom } from './random.ts';
 import { privateKeyObject } from './sealed-targets.ts';
 
 const CASES = Math.ceil(600 / FUZZ_DIVISOR);
-const ON_DISK = Math.ceil(300 / FUZZ_DIVISOR);
+const ON_DISK = Math.ceil(150 / FUZZ_DIVISOR);
 
 const { it } = requires({ root: true, programs: ['debootstrap'] });
 
