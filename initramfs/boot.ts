@@ -109,7 +109,7 @@ function follow(given: BootDecision, places: Places): Refused | undefined {
   if (decision.warnings.length > 0) warn(decision.warnings);
   if (decision.plan !== undefined) {
     try {
-      carryOut(decision.plan, (message) => print(STDERR, message));
+      carryOut(decision.plan, runningKernel(), (message) => print(STDERR, message));
       look(decision.plan);
       tell(PRIORITY.info, BOOT_MESSAGE_ID, [bootLine(decision)]);
       return undefined;
@@ -163,7 +163,7 @@ function readLine(path: string): ByteString {
 }
 
 /** Whether this is memory that the boot loader filled, and not the disk. */
-function isInitramfs(): boolean {
+export function isInitramfs(): boolean {
   const type = bootSystem.fileSystemOf(ROOT);
   if (type === RAMFS_MAGIC || type === TMPFS_MAGIC) return true;
   return bootSystem.kindOf(byteString('/etc/initrd-release')) !== undefined;

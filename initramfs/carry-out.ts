@@ -16,7 +16,9 @@ import { encodeVariant } from '../src/core/gvariant/encode.ts';
 import type { Value } from '../src/core/gvariant/value.ts';
 import { MNT_DETACH, MS } from '../src/core/mount/calls.ts';
 import { digestFault, mountComposefsOverlay, mountImage } from '../src/core/mount/composefs.ts';
+import type { KernelFacts } from '../src/core/verify/kernel.ts';
 import type { BootedEntry, MountPlan, MountStep } from '../src/core/verify/plan.ts';
+import { explainLack } from './kernel-lack.ts';
 import { kernel } from './sys.ts';
 import {
   bootSystem,
@@ -35,17 +37,22 @@ import {
 } from './system.ts';
 
 /**
+ * @param kernelFacts of the kernel that carries it out
  * @param warn told of what went wrong and does not matter
  * @throws SealtreeError `io` or `mismatch`: `what: No such file or directory`
  */
-export function carryOut({ steps }: MountPlan, warn: (message: string) => void): void {
+export function carryOut(
+  { steps }: MountPlan,
+  kernelFacts: KernelFacts,
+  warn: (message: string) => void,
+): void {
   const state: State = { warn, inodes: inodesOf(steps), renamed: new Map() };
   for (const step of steps) {
     if (step.onlyIf !== undefined && statusIfThere(step.onlyIf) === undefined) continue;
     try {
       carryOutStep(step, state);
     } catch (error) {
-      throw worded(failureOf(step), error);
+      throw explainLack(step, error, worded(failureOf(step), error), kernelFacts);
     }
   }
 }

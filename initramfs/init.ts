@@ -1,6 +1,6 @@
 /**
  * /init of an initramfs that has no other program: mounts what the kernel offers and the disk, boots, and gives way to
- * the init of the system. Without an initramfs, as the kernel's `init=`, it does the same, where the mode allows it.
+ * the init of the system. Without an initramfs nothing would vouch for the program itself, and nothing is touched.
  * @module
  */
 import {
@@ -14,7 +14,7 @@ import { kernelArgument } from '../src/core/conf/cmdline.ts';
 import { failedWith, worded } from '../src/core/errno.ts';
 import { SealtreeError } from '../src/core/errors.ts';
 import { MS } from '../src/core/mount/calls.ts';
-import { boot, type Refused, readCommandLine } from './boot.ts';
+import { boot, isInitramfs, type Refused, readCommandLine } from './boot.ts';
 import { loadModules } from './modules.ts';
 import { PRIORITY, REFUSAL_MESSAGE_ID, tell } from './report.ts';
 import { mountRoot } from './root-device.ts';
@@ -48,6 +48,7 @@ const REFUSAL_SECONDS = 30;
 export function init(): void {
   let refused: Refused | undefined;
   try {
+    requireInitramfs();
     mountKernelFileSystems();
     openConsole();
     const cmdline = readCommandLine();
@@ -64,6 +65,14 @@ export function init(): void {
   if (refused?.onRefusal === 'shell') execute(SHELL, [SHELL]);
   sleep(REFUSAL_SECONDS);
   powerOff();
+}
+
+function requireInitramfs(): void {
+  if (isInitramfs()) return;
+  throw new SealtreeError(
+    'unsupported',
+    'process 1 needs an initramfs: started from the disk itself, mode signed is meaningless, and the others are left to ostree-prepare-root-static',
+  );
 }
 
 const CMDLINE = byteString('/proc/cmdline');

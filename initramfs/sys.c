@@ -24,19 +24,12 @@
 
 #include <quickjs.h>
 
-/* Glibc 2.31 and later know all numbers below but these; they are the same on every architecture since Linux 5.1. */
-#ifndef SYS_open_tree
-#define SYS_open_tree 428
+/* Older C libraries do not know these; they are the same on every architecture. */
+#ifndef SYS_move_mount
 #define SYS_move_mount 429
 #define SYS_fsopen 430
 #define SYS_fsconfig 431
 #define SYS_fsmount 432
-#endif
-#ifndef SYS_openat2
-#define SYS_openat2 437
-#endif
-#ifndef SYS_mount_setattr
-#define SYS_mount_setattr 442
 #endif
 
 /* What qjsc made of the program. */
@@ -68,12 +61,10 @@ struct call {
 static const struct call calls[] = {
   /* files */
   { "openat", SYS_openat, "isii" },
-  { "openat2", SYS_openat2, "isb" },
   { "close", SYS_close, "i" },
   { "read", SYS_read, "ib" },
   { "pread", SYS_pread64, "ibi" },
   { "write", SYS_write, "ib" },
-  { "fsync", SYS_fsync, "i" },
   { "fchmod", SYS_fchmod, "ii" },
   { "getdents", SYS_getdents64, "ib" },
   { "readlinkat", SYS_readlinkat, "isb" },
@@ -83,12 +74,9 @@ static const struct call calls[] = {
   { "unlinkat", SYS_unlinkat, "isi" },
   { "symlinkat", SYS_symlinkat, "sis" },
   { "renameat2", SYS_renameat2, "isisi" },
-  { "mknodat", SYS_mknodat, "isii" },
   { "dup3", SYS_dup3, "iii" },
-  { "getcwd", SYS_getcwd, "b" },
   { "chdir", SYS_chdir, "s" },
   { "chroot", SYS_chroot, "s" },
-  { "umask", SYS_umask, "i" },
   { "measureVerity", SYS_ioctl, "irp", sizeof (struct fsverity_digest) + 64, FS_IOC_MEASURE_VERITY },
   { "btrfsInfo", SYS_ioctl, "irp", sizeof (struct btrfs_ioctl_fs_info_args), BTRFS_IOC_FS_INFO },
   { "btrfsDevice", SYS_ioctl, "irp", sizeof (struct btrfs_ioctl_dev_info_args), BTRFS_IOC_DEV_INFO },
@@ -99,21 +87,17 @@ static const struct call calls[] = {
   { "fsconfig", SYS_fsconfig, "iissi" },
   { "fsmount", SYS_fsmount, "iii" },
   { "moveMount", SYS_move_mount, "isisi" },
-  { "openTree", SYS_open_tree, "isi" },
-  { "mountSetattr", SYS_mount_setattr, "isib" },
   { "loopGetFree", SYS_ioctl, "ir", 0, LOOP_CTL_GET_FREE },
   { "loopConfigure", SYS_ioctl, "irp", sizeof (struct loop_config), LOOP_CONFIGURE },
   /* the machine */
   { "getpid", SYS_getpid, "" },
   { "getrandom", SYS_getrandom, "bi" },
   { "nanosleep", SYS_nanosleep, "pp", sizeof (struct timespec) },
-  { "clockGettime", SYS_clock_gettime, "ip", sizeof (struct timespec) },
   { "socket", SYS_socket, "iii" },
   { "sendto", SYS_sendto, "ibib" },
   { "sync", SYS_sync, "" },
   { "reboot", SYS_reboot, "iiis" },
   { "finitModule", SYS_finit_module, "isi" },
-  { "setsid", SYS_setsid, "" },
   { "execve", SYS_execve, "svv" },
 };
 

@@ -15,7 +15,6 @@ interface Sys {
   read(fd: number, target: ArrayBuffer): number;
   pread(fd: number, target: ArrayBuffer, at: number): number;
   write(fd: number, data: ArrayBuffer): number;
-  fsync(fd: number): number;
   fchmod(fd: number, mode: number): number;
   getdents(fd: number, target: ArrayBuffer): number;
   readlinkat(directory: number, path: Text, target: ArrayBuffer): number;
@@ -25,7 +24,6 @@ interface Sys {
   unlinkat(directory: number, path: Text, flags: number): number;
   symlinkat(target: Text, directory: number, path: Text): number;
   renameat2(fromDirectory: number, from: Text, toDirectory: number, to: Text, flags: number): number;
-  mknodat(directory: number, path: Text, mode: number, device: number): number;
   dup3(from: number, to: number, flags: number): number;
   chdir(path: Text): number;
   chroot(path: Text): number;
@@ -38,7 +36,6 @@ interface Sys {
   fsconfig(fd: number, command: number, key: Text, value: Text, auxiliary: number): number;
   fsmount(fd: number, flags: number, attributes: number): number;
   moveMount(from: number, fromPath: Text, to: number, toPath: Text, flags: number): number;
-  mountSetattr(fd: number, path: Text, flags: number, attributes: ArrayBuffer): number;
   loopGetFree(control: number): number;
   loopConfigure(fd: number, config: ArrayBuffer): number;
   getpid(): number;

@@ -48,7 +48,7 @@ afterAll(() => removeDirectory(scratch));
 const SCRIPT = `
   set -eu
   R=$WORK/root
-  mount -t tmpfs tmpfs "$R"
+  if [ -n "$ONDISK" ]; then mount --bind "$R" "$R"; else mount -t tmpfs tmpfs "$R"; fi
   cp -a "$WORK/files/." "$R/"
   cp "$PROGRAM" "$R/init"
   mkdir -p "$R/proc" "$R/run"
@@ -62,7 +62,7 @@ const SCRIPT = `
     exec chroot "$0" /init word another' "$R"
 `;
 
-function start(cmdline: string, files: Record<string, string> = {}, seconds = 20) {
+function start(cmdline: string, files: Record<string, string> = {}, seconds = 20, onDisk = false) {
   const work = scratchDirectory('work');
   try {
     mkdirSync(join(work, 'root'));
@@ -76,6 +76,7 @@ function start(cmdline: string, files: Record<string, string> = {}, seconds = 20
         IMAGE: image,
         CMDLINE: cmdline,
         SECONDS_TO_LIVE: String(seconds),
+        ONDISK: onDisk ? '1' : '',
       },
     });
   } finally {
@@ -131,4 +132,10 @@ describe('/init', () => {
       expect(found.stdout).not.toContain('init is process');
     });
   }
+
+  it('does nothing without an initramfs', () => {
+    const found = start(`root=LOOP ${argument}`, YES, 3, true);
+    expect(found.stderr).toMatch(/^ostree-prepare-root: process 1 needs an initramfs: .*meaningless/);
+    expect(found.status).not.toBe(0);
+  });
 });
