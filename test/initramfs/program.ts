@@ -7,7 +7,7 @@ import { run, sealtreeOk } from '../run.ts';
 
 /** A Debian root with the compiler; `initramfs build` makes it. */
 const FOLDER = process.env.SEALTREE_PEERS ?? '/var/cache/sealtree-peers';
-const BUILD_ROOT = join(FOLDER, 'build-root');
+export const BUILD_ROOT = join(FOLDER, 'build-root');
 const dist = fileURLToPath(new URL('../../dist/', import.meta.url));
 
 /** Path of the executable. */
