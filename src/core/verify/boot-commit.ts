@@ -83,11 +83,13 @@ function readObject(system: System, path: ByteString): Uint8Array | undefined {
   ] as const) {
     const found = system.kindOf(place);
     if (found === undefined) return undefined;
-    if (found !== expected)
-      throw malformed(`${displayByteString(place)}: is a ${found}, expected a ${expected}`, {
+    if (found !== expected) {
+      const kind = found === 'other' ? 'special file' : found;
+      throw malformed(`${displayByteString(place)}: is a ${kind}, expected a ${expected}`, {
         expected,
-        found,
+        found: kind,
       });
+    }
   }
   return system.readFile(path, OBJECT_LIMIT);
 }

@@ -225,7 +225,7 @@ describe('the deployment', () => {
       'signature',
       /Error loading signatures from repo: .*is a symlink, expected a file/,
     );
-    expectRefusal(decide(put(commit, { kind: 'other' })), 'signature', 'is a other, expected a file');
+    expectRefusal(decide(put(commit, { kind: 'other' })), 'signature', 'is a special file, expected a file');
     expectRefusal(
       decide(put(objectAt(COMMIT.checksum, 'commitmeta'), DIRECTORY)),
       'signature',
