@@ -3,7 +3,7 @@
  * system for a moment writes the journal out; a small process stands by to thaw it, should this one die in between.
  * @module
  */
-import { spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync } from 'node:fs';
 import type { ByteString } from '../core/bytes/byte-string.ts';
@@ -37,7 +37,12 @@ export async function flushJournal(mountPoint: ByteString): Promise<void> {
 /** @returns dismisses it; undefined if none is to be had */
 async function startWatchdog(fd: number): Promise<(() => void) | undefined> {
   // In a session of its own: an interrupt from the terminal does not reach it.
-  const watchdog = spawn('sh', ['-c', WATCHDOG], { detached: true, stdio: ['pipe', 'pipe', 'ignore', fd] });
+  let watchdog: ChildProcess;
+  try {
+    watchdog = spawn('sh', ['-c', WATCHDOG], { detached: true, stdio: ['pipe', 'pipe', 'ignore', fd] });
+  } catch {
+    return undefined;
+  }
   const { stdin, stdout } = watchdog;
   const failed = once(watchdog, 'error').catch(() => undefined);
   stdin?.on('error', () => {});

@@ -1,0 +1,172 @@
+/**
+ * `ostree admin` of both tools on the system that runs: a root made of this machine's, with the sysroot, /boot and
+ * /run/ostree-booted where a boot puts them, read-only where a boot leaves them so.
+ */
+import { mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect } from 'vitest';
+import { type ByteString, byteString } from '../../src/core/bytes/byte-string.ts';
+import { encodeVariant } from '../../src/core/gvariant/encode.ts';
+import { mountNamespace, type Namespace } from '../namespace.ts';
+import { makeOsTree } from '../os-tree.ts';
+import { realCommand, realOk } from '../peers.ts';
+import { requires } from '../requires.ts';
+import { link, type Ran } from '../run.ts';
+import { deploymentDirectories, removeSysroot, sysrootDifferences } from '../sysroots.ts';
+import { removeDirectory, scratchDirectory } from '../trees.ts';
+
+const needs = requires({ root: true, peers: true, mount: 'overlay', programs: ['chroot', 'nsenter'] });
+
+const ENTER = `cd "$1"
+mount -t proc proc proc
+mount --bind "$2" proc/cmdline
+shift 2
+exec chroot . "$@"`;
+
+needs.describe('ostree admin on the running system', () => {
+  let scratch = '';
+  const machines: Machine[] = [];
+
+  interface Machine {
+    readonly name: string;
+    readonly sysroot: string;
+    readonly root: string;
+    readonly namespace: Namespace;
+    admin(...args: readonly string[]): Ran;
+    /** A file below its root. */
+    path(path: string): string;
+  }
+
+  beforeAll(async () => {
+    scratch = scratchDirectory('booted');
+    const source = join(scratch, 'source');
+    realOk('ostree', ['init', `--repo=${source}`, '--mode=archive']);
+    for (const name of ['one', 'two', 'three']) {
+      const tree = makeOsTree(join(scratch, name), { version: name, vmlinuz: name });
+      realOk('ostree', ['commit', `--repo=${source}`, `--branch=${name}`, '--timestamp=@1700000000', tree]);
+    }
+    for (const name of ['theirs', 'ours']) machines.push(await boot(name, source));
+  });
+  afterAll(async () => {
+    for (const { namespace, sysroot } of machines) {
+      await namespace.close();
+      removeSysroot(sysroot);
+    }
+    removeDirectory(scratch);
+  });
+
+  async function boot(name: string, source: string): Promise<Machine> {
+    const sysroot = join(scratch, name);
+    mkdirSync(sysroot);
+    realOk('ostree', ['admin', 'init-fs', '--modern', sysroot]);
+    realOk('ostree', ['admin', 'stateroot-init', `--sysroot=${sysroot}`, 'os']);
+    realOk('ostree', ['pull-local', `--repo=${sysroot}/ostree/repo`, source]);
+    realOk('ostree', ['admin', 'deploy', `--sysroot=${sysroot}`, '--os=os', '--karg=quiet', 'one']);
+    const [deployment = ''] = deploymentDirectories(sysroot);
+    const { dev, ino } = statSync(deployment, { bigint: true });
+    const entry = readFileSync(join(sysroot, 'boot/loader/entries/ostree-1.conf'), 'latin1');
+    const place = join(scratch, `${name}-root`);
+    for (const folder of ['upper', 'work', 'root']) mkdirSync(join(place, folder), { recursive: true });
+    writeFileSync(
+      join(place, 'booted'),
+      encodeVariant('a{sv}', [
+        ['backing-root-device-inode', { type: '(tt)', value: [dev, ino] }],
+      ] as unknown as Parameters<typeof encodeVariant>[1]),
+    );
+    writeFileSync(join(place, 'cmdline'), `${/^options (.*)$/m.exec(entry)?.[1]}\n`);
+    const namespace = await mountNamespace();
+    namespace.sh(
+      `mount -t tmpfs tmpfs "$2/upper" && mkdir "$2/upper/u" "$2/upper/w"
+       mount -t overlay -o "lowerdir=/,upperdir=$2/upper/u,workdir=$2/upper/w" overlay "$2/root"
+       cd "$2/root" && mkdir -p sysroot boot run proc
+       for path in sysroot boot; do
+         [ $path = boot ] && from=$1/boot || from=$1
+         mount --bind "$from" $path && mount -o remount,bind,ro $path
+       done
+       rm -rf ostree && ln -s sysroot/ostree ostree
+       mount --rbind "$(dirname "$2")" ".$(dirname "$2")"
+       mount --rbind /dev dev
+       mount -t tmpfs tmpfs run && cp "$2/booted" run/ostree-booted`,
+      sysroot,
+      place,
+    );
+    const root = join(place, 'root');
+    const tool = (args: readonly string[]) =>
+      name === 'ours' ? [process.execPath, link('ostree'), ...args] : realCommand('ostree', args);
+    return {
+      name,
+      sysroot,
+      root,
+      namespace,
+      // With mounts of its own, so that what one command remounts is read-only for the next, and as process 1, whose
+      // mounts are those of the system.
+      admin: (...args) =>
+        namespace.run([
+          ...['unshare', '--mount', '--propagation', 'private', '--pid', '--fork', '--kill-child'],
+          ...['sh', '-euc', ENTER, 'sh', root, join(place, 'cmdline'), ...tool(['admin', ...args])],
+        ]),
+      path: (path) => namespace.path(join(root, path)),
+    };
+  }
+
+  function step(...args: readonly string[]): Ran {
+    const [theirs, ours] = machines.map((machine) => machine.admin(...args)) as [Ran, Ran];
+    const lastLine = (text: string) => text.trimEnd().split('\n').at(-1);
+    expect(ours.stdout).toBe(theirs.stdout);
+    expect(lastLine(ours.stderr)).toBe(lastLine(theirs.stderr));
+    expect(ours.status).toBe(theirs.status);
+    const [a, b] = machines.map(({ sysroot }) => sysroot) as [string, string];
+    expect(sysrootDifferences(a, b)).toEqual([]);
+    return ours;
+  }
+
+  needs.it('is what is merged with, what stays, and what is marked', () => {
+    expect(step('status').stdout).toMatch(/^\* os /);
+    step('deploy', '--karg=debug', 'two');
+    expect(step('status').stdout).toMatch(/^ {2}os .*\(pending\)/);
+    step('status', '--json');
+    step('status', '--is-default');
+    step('deploy', '--retain-pending', '--not-as-default', 'three');
+    expect(step('status').stdout).toMatch(/\(rollback\)/);
+    step('deploy', '--retain-rollback', 'two');
+    step('status');
+    step('pin', 'booted');
+    step('pin', 'pending', 'rollback');
+    step('pin', '--unpin', 'booted', 'pending', 'rollback');
+    step('undeploy', '1');
+    step('set-default', '1');
+    step('status', '--is-default');
+    step('deploy', '--retain', 'three');
+    step('undeploy', '0');
+    step('cleanup');
+    step('status', '--print-current-dir');
+  });
+
+  needs.it('shows what is staged and what is unlocked', () => {
+    const before = step('status').stdout;
+    const [, checksum = ''] = /^\* os ([0-9a-f]{64})\.0/m.exec(before) ?? [];
+    const text = (value: string) => ({ type: 's', value: byteString(value) as ByteString });
+    for (const { sysroot } of machines) mkdirSync(join(sysroot, `ostree/deploy/os/deploy/${checksum}.9`));
+    const target = [
+      ['name', text(`${checksum}.9`)],
+      ['osname', text('os')],
+      ['bootcsum', text('ab'.repeat(32))],
+    ];
+    const staged = (locked: boolean) =>
+      encodeVariant('a{sv}', [
+        ['target', { type: 'a{sv}', value: target }],
+        ...(locked ? [['locked', { type: 'b', value: true }]] : []),
+      ] as unknown as Parameters<typeof encodeVariant>[1]);
+    for (const { path } of machines) {
+      mkdirSync(path(`run/ostree/deployment-state/${checksum}.0`), { recursive: true });
+      writeFileSync(path(`run/ostree/deployment-state/${checksum}.0/unlocked-development`), '');
+      writeFileSync(path('run/ostree/staged-deployment'), staged(false));
+    }
+    expect(step('status').stdout).toContain('(staged)');
+    expect(step('status').stdout).toContain('Unlocked: development');
+    for (const { path } of machines) writeFileSync(path('run/ostree/staged-deployment'), staged(true));
+    step('status', '--json');
+    expect(step('status').stdout).toContain('(finalization locked)');
+    expect(machines[1]?.admin('deploy', 'two').stderr).toContain('a deployment is staged');
+  });
+});
