@@ -4,9 +4,11 @@
  * @module
  */
 import { closeSync, constants, openSync } from 'node:fs';
-import type { ByteString } from '../core/bytes/byte-string.ts';
+import { type ByteString, byteString } from '../core/bytes/byte-string.ts';
 import type { PrepareRoot } from '../core/conf/prepare-root.ts';
 import { SealtreeError } from '../core/errors.ts';
+import { signatures } from '../core/ostree/commitmeta.ts';
+import { composefsDigest } from '../core/ostree/metadata.ts';
 import { trustedDigest } from '../core/verify/verity-evidence.ts';
 import { verityParameters } from '../core/verity/descriptor.ts';
 import { fsPath } from '../node/fs-path.ts';
@@ -14,15 +16,19 @@ import { ioError, isErrno } from '../node/io-error.ts';
 import { enableVerity, measureVerity } from '../node/syscalls.ts';
 import { examineDescriptor } from '../node/system.ts';
 import { reachableObjects, repositoryLinks } from '../repo/reachable.ts';
+import type { Repo } from '../repo/repo.ts';
 import { writeSettings } from '../repo/write-settings.ts';
 import type { Sysroot } from './sysroot.ts';
 
 /**
- * `policy`: where the tree's configuration demands verity, image and objects must have it; where only the
+ * `policy`: where the tree's configuration demands verity, image and objects must have it, and a commit that is to be
+ * `signed` a signature and a digest; where only the
  * repository's does, they get it if they can. `later`: the same, but whoever makes a disk of the sysroot turns it on
  * where it is not. `repository`: as ostree does, the image alone, by the repository's configuration.
  */
 export type VerityDemand = 'policy' | 'later' | 'repository';
+
+const SIGNATURES = byteString('ostree.sign.ed25519');
 
 export interface Sealing {
   readonly checksum: string;
@@ -45,6 +51,7 @@ export async function sealDeployment(
   const demanded = config.composefs.verity && verity === 'policy';
   const wanted = writeSettings(repo.config).verity;
   if (!demanded && wanted === 'no') return;
+  if (demanded && config.composefs.signed) requireSignature(repo, checksum);
   const mode = config.composefs.signed ? 'signed' : 'verity';
   if (!seal(image, demanded)) {
     if (demanded) throw refusal(mode);
@@ -56,6 +63,21 @@ export async function sealDeployment(
     if (contentFile === undefined || size === 0) continue;
     if (!seal(contentFile, demanded) && demanded) throw refusal(mode);
   }
+}
+
+/** Whether it is a good one only the initramfs knows, which has the key; that of a container image may be its parent's. */
+function requireSignature(repo: Repo, checksum: string): void {
+  const commit = repo.commit(checksum);
+  if (commit.metadata.some(([key]) => key === 'ostree.container.image-config')) return;
+  const signed = signatures(repo.commitmeta(checksum) ?? [], SIGNATURES).length > 0;
+  const missing = signed
+    ? composefsDigest(commit) === undefined && 'names no composefs digest'
+    : 'has no signature';
+  if (missing === false) return;
+  throw new SealtreeError(
+    'mismatch',
+    `the tree says composefs.enabled=signed, and its commit ${missing}: it would not boot`,
+  );
 }
 
 function refusal(mode: string): SealtreeError {

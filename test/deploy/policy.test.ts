@@ -9,6 +9,7 @@ import { deploymentDirectories, removeSysroot } from '../sysroots.ts';
 import { removeDirectory, scratchDirectory } from '../trees.ts';
 
 const needs = requires({ root: true });
+const PREFIX = 'Deploying tree: Initializing deployment: Checking out deployment tree: ';
 const hasVerity = requires({ fsverity: true }).reason === undefined;
 
 needs.describe('a tree that demands fs-verity', () => {
@@ -41,13 +42,25 @@ needs.describe('a tree that demands fs-verity', () => {
   const deploy = (mode: string, ...options: string[]) =>
     sealtree(['admin', 'deploy', `--sysroot=${sysroot}`, '--os=os', ...options, mode]);
 
+  needs.it('by a signature has to have one, and the digest that it is for', () => {
+    const key = join(scratch, 'key');
+    sealtreeOk(['keys', 'generate', key]);
+    const repo = `--repo=${sysroot}/ostree/repo`;
+    const refusal = (missing: string) => ({
+      stderr: `error: ${PREFIX}the tree says composefs.enabled=signed, and its commit ${missing}: it would not boot\n`,
+      status: 1,
+    });
+    expect(deploy('signed')).toMatchObject(refusal('has no signature'));
+    sealtreeOk(['commit', repo, '--branch=plain', '--fsync=false', join(scratch, 'signed')]);
+    for (const name of ['signed', 'plain']) sealtreeOk(['sign', repo, `--keys-file=${key}.secret`, name]);
+    expect(deploy('plain')).toMatchObject(refusal('names no composefs digest'));
+  });
+
   for (const mode of ['verity', 'signed']) {
     needs.it(`by ${mode} is refused where there is none, at once and whole`, () => {
       if (hasVerity) return;
       expect(deploy(mode)).toMatchObject({
-        stderr:
-          'error: Deploying tree: Initializing deployment: Checking out deployment tree: ' +
-          `the tree says composefs.enabled=${mode}, and this file system has no fs-verity: it would not boot\n`,
+        stderr: `error: ${PREFIX}the tree says composefs.enabled=${mode}, and this file system has no fs-verity: it would not boot\n`,
         status: 1,
       });
       expect(deploymentDirectories(sysroot)).toEqual([]);

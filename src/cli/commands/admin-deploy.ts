@@ -12,7 +12,7 @@ const ORIGIN_LIMIT = 1024 * 1024;
 export const verb: Verb = {
   tool: 'ostree',
   path: ['admin', 'deploy'],
-  summary: 'Check a commit out of the sysroot’s repository and make it what boots next',
+  summary: "Check a commit out of the sysroot's repository and make it what boots next",
   operands: 'REFSPEC',
   options: [
     {
@@ -72,7 +72,7 @@ export const verb: Verb = {
   description: [
     'Where the prepare-root.conf of the commit says composefs.enabled=signed or verity, fs-verity is turned on for the ' +
       'composefs image and all files; a file system that has none is an error.',
-    'On a /boot with symlinks one rename makes the change. On FAT the new entries get new names, the default’s comes ' +
+    "On a /boot with symlinks one rename makes the change. On FAT the new entries get new names, the default's comes " +
       'last, and those of before stay until the new system has booted.',
   ],
   run,

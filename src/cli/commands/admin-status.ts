@@ -19,7 +19,7 @@ export const verb: Verb = {
     },
     {
       flags: '-D, --is-default',
-      description: 'Print “default” if the default deployment is the running one, else “not-default”',
+      description: 'Print "default" if the default deployment is the running one, else "not-default"',
     },
   ],
   examples: ['sealtree admin status', 'sealtree admin status --sysroot=/mnt --json'],
