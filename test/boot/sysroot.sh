@@ -46,9 +46,9 @@ make_sysroot() {
 # damage DISK FILE OFFSET: changes a byte on the disk below the file system, as the kernel sees once it reads again.
 damage() {
   sync
-  block=$(filefrag -v "$2" | sed -n 's/^ *0: *0\.\. *[0-9]*: *\([0-9]*\)\.\..*/\1/p')
-  old=$(od -A n -t u1 -j $((block * 4096 + $3)) -N 1 "$1")
-  printf "\\$(printf %o $((old ^ 1)))" | dd of="$1" bs=1 seek=$((block * 4096 + $3)) conv=notrunc status=none
+  place=$(filefrag -v "$2" | sed -n 's/^ *0: *0\.\. *[0-9]*: *\([0-9]*\)\.\..*/\1/p')
+  old=$(od -A n -t u1 -j $((place * 4096 + $3)) -N 1 "$1")
+  printf "\\$(printf %o $((old ^ 1)))" | dd of="$1" bs=1 seek=$((place * 4096 + $3)) conv=notrunc status=none
   sync
   echo 3 >/proc/sys/vm/drop_caches
 }
