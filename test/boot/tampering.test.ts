@@ -107,7 +107,12 @@ const modes: BootCase[] = [
   ),
   boots('writable sysroot', `${SIGNED} "[sysroot]" readonly=false`, /^writable \/sysroot$/m),
   boots('read-only sysroot', `${SIGNED} "[sysroot]" readonly=true`, /^writable \/etc$/m),
-  boots('without ostree=, signed and sealed', `${SEALED}; cmdline="root=/dev/vda rw"`, VERITY_ROOT),
+  boots(
+    'without ostree=, signed and sealed',
+    `${SEALED}; cmdline="root=/dev/vda rw"`,
+    VERITY_ROOT,
+    /^writable \/var$/m,
+  ),
   boots(
     'raised by a kernel argument',
     `config "[composefs]" enabled=yes

@@ -102,6 +102,7 @@ function decide(inquiry: Inquiry, facts: BootFacts): MountPlan {
     legacyReadonly,
     sysrootWritable: facts.sysrootWritable,
     sealedFile: sealed !== undefined,
+    unnamed: facts.deployment === undefined && ostreeTarget(cmdline) === undefined,
   });
 }
 

@@ -137,6 +137,8 @@ export interface BootPlanFacts {
   readonly sysrootWritable: boolean;
   /** Whether the initramfs is sealed: its sealed file is kept for a soft reboot. */
   readonly sealedFile: boolean;
+  /** Whether no kernel argument names the deployment. Then ostree's generator will not find /var either. */
+  readonly unnamed: boolean;
 }
 
 const TEMPORARY_ROOT = '/sysroot.tmp';
@@ -308,11 +310,14 @@ function usrSteps(hotfix: boolean, composefs: boolean, writable: boolean): Mount
   ];
 }
 
-function sysrootSteps({ sysroot, deployment }: BootPlanFacts, sysrootReadonly: boolean): MountStep[] {
+function sysrootSteps(
+  { sysroot, deployment, unnamed }: BootPlanFacts,
+  sysrootReadonly: boolean,
+): MountStep[] {
   const at = path(TEMPORARY_ROOT, '/sysroot');
   const variable = path('../../var');
   const target = path(TEMPORARY_ROOT, '/var');
-  const onlyIf = path('/run/ostree/initramfs-mount-var');
+  const asked = unnamed ? {} : { onlyIf: path('/run/ostree/initramfs-mount-var') };
   return [
     { step: 'bind', from: sysroot, at },
     { step: 'unmount', path: sysroot },
@@ -323,9 +328,9 @@ function sysrootSteps({ sysroot, deployment }: BootPlanFacts, sysrootReadonly: b
           { step: 'remount', path: variable, readonly: false },
         ] as const)
       : []),
-    { step: 'bind', from: variable, at: target, onlyIf },
-    { step: 'set propagation', path: target, propagation: 'slave', recursive: false, onlyIf },
-    { step: 'set propagation', path: target, propagation: 'shared', recursive: false, onlyIf },
+    { step: 'bind', from: variable, at: target, ...asked },
+    { step: 'set propagation', path: target, propagation: 'slave', recursive: false, ...asked },
+    { step: 'set propagation', path: target, propagation: 'shared', recursive: false, ...asked },
   ];
 }
 

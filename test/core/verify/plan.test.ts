@@ -19,6 +19,7 @@ function plan(conf: string, facts: Partial<BootPlanFacts> = {}): MountPlan {
     legacyReadonly: false,
     sysrootWritable: true,
     sealedFile: false,
+    unnamed: false,
     ...facts,
   });
 }
@@ -39,6 +40,17 @@ function bootedSize(made: MountPlan): number {
 }
 
 describe('planBoot', () => {
+  it('mounts /var itself where no kernel argument tells ostree-system-generator of the deployment', () => {
+    const binds = (facts: Partial<BootPlanFacts>) =>
+      step(plan('[composefs]\nenabled=yes\n', facts), 'bind').filter(({ at }) => at.endsWith('/var'));
+    expect(binds({ unnamed: false }).at(-1)).toMatchObject({ onlyIf: '/run/ostree/initramfs-mount-var' });
+    expect(binds({ unnamed: true }).at(-1)).toEqual({
+      step: 'bind',
+      from: '../../var',
+      at: '/sysroot.tmp/var',
+    });
+  });
+
   // Expected: mounts and calls of ostree-prepare-root 2026.4 with the same configurations.
   it('mounts a signed image read-only with verity, and refuses hotfixes', () => {
     const made = plan('[composefs]\nenabled=signed\n', { digest: 'd'.repeat(64), hotfix: true });
