@@ -4,6 +4,7 @@ import { defineConfig } from 'vitest/config';
 
 const build = './test/setup/build.ts';
 const peers = './test/setup/peers.ts';
+const program = './test/setup/program.ts';
 const diskTools = './test/setup/disk-tools.ts';
 const boot = './test/setup/boot.ts';
 
@@ -18,7 +19,7 @@ export default defineConfig({
         test: {
           name: 'unit',
           include: ['test/**/*.test.ts'],
-          exclude: ['test/cli/**', 'test/live/**', 'test/fuzz/**', 'test/boot/**'],
+          exclude: ['test/cli/**', 'test/live/**', 'test/initramfs/**', 'test/fuzz/**', 'test/boot/**'],
           globalSetup: [build],
           testTimeout: 60_000,
           hookTimeout: 60_000,
@@ -38,8 +39,8 @@ export default defineConfig({
       {
         test: {
           name: 'live',
-          include: ['test/live/**/*.test.ts'],
-          globalSetup: [build, peers, diskTools],
+          include: ['test/live/**/*.test.ts', 'test/initramfs/**/*.test.ts'],
+          globalSetup: [build, peers, program, diskTools],
           testTimeout: 600_000,
           hookTimeout: 600_000,
           sequence: { groupOrder: 1 },
@@ -49,7 +50,7 @@ export default defineConfig({
         test: {
           name: 'fuzz',
           include: ['test/fuzz/**/*.test.ts'],
-          globalSetup: [build, peers],
+          globalSetup: [build, peers, program],
           testTimeout: 600_000,
           hookTimeout: 600_000,
           sequence: { groupOrder: 2 },
@@ -59,7 +60,7 @@ export default defineConfig({
         test: {
           name: 'boot',
           include: ['test/boot/**/*.test.ts'],
-          globalSetup: [build, peers, boot],
+          globalSetup: [build, peers, program, boot],
           testTimeout: 600_000,
           hookTimeout: 1_200_000,
           sequence: { groupOrder: 3 },

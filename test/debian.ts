@@ -4,8 +4,9 @@
  * @module
  */
 import { spawnSync } from 'node:child_process';
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { distributionMirror } from '../src/initramfs/build-root.ts';
 import type { Word } from './run.ts';
 
 /** `testing` is forky's name for as long as it is not released. */
@@ -47,7 +48,8 @@ export function makeRoot(folder: string, packages: readonly string[]): string {
   return root;
 }
 
-function installDebootstrap(): void {
+/** @throws with the reason why there is none and none can be had */
+export function installDebootstrap(): void {
   if (succeeds('debootstrap', ['--version'])) return;
   if (!succeeds('apt-get', ['--version'])) throw new Error('neither debootstrap nor apt-get is here');
   const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
@@ -96,44 +98,6 @@ export function lockedScript(folder: string, script: string, env: Readonly<Recor
     maxBuffer: Number.POSITIVE_INFINITY,
   });
   if (status !== 0) throw new Error(lastLine(stderr) || lastLine(stdout) || `status ${status}`);
-}
-
-/**
- * Where apt takes the distribution itself from: the first source whose suite is the release's own name, in either of
- * apt's two formats (sources.list(5)).
- */
-export function distributionMirror(): string {
-  const release = /^VERSION_CODENAME=(.*)$/m.exec(readIfThere('/etc/os-release') ?? '')?.[1] ?? 'stable';
-  const folder = '/etc/apt/sources.list.d';
-  const names = existsSync(folder) ? readdirSync(folder).map((name) => join(folder, name)) : [];
-  for (const path of ['/etc/apt/sources.list', ...names.sort()]) {
-    const text = readIfThere(path) ?? '';
-    const sources = path.endsWith('.sources') ? stanzaSources(text) : lineSources(text);
-    const found = sources.find((source) => source.suites.includes(release));
-    if (found !== undefined) return found.uri;
-  }
-  throw new Error(`apt has no source for ${release}`);
-}
-
-interface AptSource {
-  readonly uri: string;
-  readonly suites: readonly string[];
-}
-
-function stanzaSources(text: string): AptSource[] {
-  return text.split(/\n\s*\n/).flatMap((stanza) => {
-    const words = (name: string) =>
-      new RegExp(`^${name}:(.*(?:\\n[ \\t].*)*)`, 'im').exec(stanza)?.[1]?.trim().split(/\s+/) ?? [];
-    if (!words('Types').includes('deb') || words('Enabled')[0] === 'no') return [];
-    return words('URIs').map((uri) => ({ uri, suites: words('Suites') }));
-  });
-}
-
-function lineSources(text: string): AptSource[] {
-  return [...text.matchAll(/^deb\s+(?:\[[^\]]*\]\s+)?(\S+)\s+(\S+)/gm)].map((match) => ({
-    uri: match[1] as string,
-    suites: [match[2] as string],
-  }));
 }
 
 function succeeds(program: string, args: readonly string[]): boolean {

@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import * as vitest from 'vitest';
 import { whyNoBoot } from './boot/root.ts';
+import { whyNoProgram } from './initramfs/program.ts';
 import { peersRoot, whyNoPeers } from './peers.ts';
 import { link, run } from './run.ts';
 
@@ -17,6 +18,8 @@ export interface Requirements {
   readonly peers?: true;
   /** Virtual machines with Debian's kernels: `runGuest`. */
   readonly boot?: true;
+  /** The boot program, compiled. */
+  readonly program?: true;
   /** Namespaces in which these file systems can be mounted. */
   readonly mount?: 'overlay' | 'erofs' | 'tmpfs' | readonly ('overlay' | 'erofs' | 'tmpfs')[];
   /** A kernel whose ext4 can seal files; the test makes a file system of its own. */
@@ -53,7 +56,10 @@ export function requires(requirements: Requirements): {
       reason,
     };
   }
-  const cannot = (requirements.peers && whyNoPeers()) || (requirements.boot && whyNoBoot());
+  const cannot =
+    (requirements.peers && whyNoPeers()) ||
+    (requirements.program && whyNoProgram()) ||
+    (requirements.boot && whyNoBoot());
   if (isProving() && cannot) {
     const fail = () => {
       throw new Error(reason);
@@ -86,6 +92,7 @@ function whyNot({
   root,
   peers,
   boot,
+  program,
   mount,
   fsverity,
   otherUser,
@@ -93,6 +100,7 @@ function whyNot({
 }: Requirements): string | undefined {
   if (root && process.getuid?.() !== 0) return 'needs root';
   if (peers && peersRoot() === undefined) return `needs the real tools: ${whyNoPeers()}`;
+  if (program && whyNoProgram() !== undefined) return `needs the boot program: ${whyNoProgram()}`;
   if (boot && whyNoBoot() !== undefined) return `needs virtual machines: ${whyNoBoot()}`;
   for (const kind of mount === undefined ? [] : typeof mount === 'string' ? [mount] : mount) {
     if (!mounts.has(kind)) mounts.set(kind, whyNoMount(kind));

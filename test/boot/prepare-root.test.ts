@@ -13,7 +13,12 @@ import { run } from '../run.ts';
 import { removeDirectory, scratchDirectory } from '../trees.ts';
 import { bootRoot } from './root.ts';
 
-const { describe, it } = requires({ root: true, boot: true, mount: ['overlay', 'erofs', 'tmpfs'] });
+const { describe, it } = requires({
+  root: true,
+  boot: true,
+  program: true,
+  mount: ['overlay', 'erofs', 'tmpfs'],
+});
 
 let scratch: string;
 beforeAll(() => {

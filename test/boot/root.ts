@@ -7,7 +7,8 @@
 import { createHash } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { distributionMirror, findRoot, lockedScript, makeRoot, rootCommand } from '../debian.ts';
+import { distributionMirror } from '../../src/initramfs/build-root.ts';
+import { findRoot, lockedScript, makeRoot, rootCommand } from '../debian.ts';
 import type { Word } from '../run.ts';
 
 /** Kernels by what they are tested for: 6.1 has no data-only layers, 6.12 has all, testing's is the newest. */

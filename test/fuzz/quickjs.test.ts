@@ -21,7 +21,7 @@ import { privateKeyObject } from './sealed-targets.ts';
 const CASES = Math.ceil(600 / FUZZ_DIVISOR);
 const ON_DISK = Math.ceil(150 / FUZZ_DIVISOR);
 
-const { it } = requires({ root: true, programs: ['debootstrap'] });
+const { it } = requires({ root: true, program: true });
 
 let scratch: string;
 beforeAll(() => {

@@ -11,7 +11,7 @@ import { run } from '../run.ts';
 import { removeDirectory, scratchDirectory } from '../trees.ts';
 import { bootProgram, compileScript } from './program.ts';
 
-const { describe, it } = requires({ root: true, programs: ['debootstrap'] });
+const { describe, it } = requires({ root: true, program: true });
 
 const TOKEN = '0x5ea17ee5';
 const SUCCEED = `sys.succeed(${TOKEN});`;

@@ -94,7 +94,8 @@ const SCRIPT = `
   [ -z "$READONLY" ] || mount -o remount,bind,ro sysroot
   mkfifo dev/kmsg
   exec 8<>dev/kmsg
-  cat <&8 >"$WORK/log" & listeners=$!
+  # Each listens until it hears the word END.
+  sed --unbuffered '/^END$/Q' <&8 >"$WORK/log" & listeners=$!
   if [ -n "$JOURNAL" ]; then
     mkdir -p run/systemd/journal
     perl -MSocket -e '
@@ -103,7 +104,10 @@ const SCRIPT = `
       open(my $out, ">", "$ENV{WORK}/ready") or die;
       close($out);
       $| = 1;
-      while (defined recv($journal, my $entry, 1 << 20, 0)) { print length($entry), "\n", $entry }' >"$WORK/journal" &
+      while (defined recv($journal, my $entry, 1 << 20, 0)) {
+        exit if $entry eq "END";
+        print length($entry), "\\n", $entry;
+      }' >"$WORK/journal" &
     listeners="$listeners $!"
     while [ ! -e "$WORK/ready" ]; do sleep 0.01; done
   fi
@@ -116,8 +120,11 @@ const SCRIPT = `
   [ ! -e "$R/run/ostree-booted" ] || cp "$R/run/ostree-booted" "$WORK/booted"
   find "$R/run" -mindepth 1 -type d -printf '%P %M\\n' -o -mindepth 1 -printf '%P %M %s %l\\n' | LC_ALL=C sort >"$WORK/run"
   eval "$AFTER" >"$WORK/after" 2>&1
-  sleep 0.05
-  kill $listeners`;
+  echo END >&8
+  [ -z "$JOURNAL" ] || perl -MSocket -e '
+    socket(my $journal, AF_UNIX, SOCK_DGRAM, 0) or die;
+    send($journal, "END", 0, sockaddr_un("$ENV{WORK}/root/run/systemd/journal/socket")) or die'
+  wait $listeners`;
 
 /** Boots. */
 export function boot({ program, libraries, disk, files = {}, ...rest }: Boot): Booted {

@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { installDebootstrap } from '../debian.ts';
 import { run, sealtreeOk } from '../run.ts';
 
 /** A Debian root with the compiler; `initramfs build` makes it. */
@@ -10,11 +11,26 @@ const FOLDER = process.env.SEALTREE_PEERS ?? '/var/cache/sealtree-peers';
 export const BUILD_ROOT = join(FOLDER, 'build-root');
 const dist = fileURLToPath(new URL('../../dist/', import.meta.url));
 
+/** Why the program cannot be compiled here; undefined if it was. */
+export function whyNoProgram(): string | undefined {
+  if (existsSync(programPath())) return undefined;
+  return process.env.SEALTREE_PROGRAM_FAILURE ?? `run npm test once as root to have it made in ${FOLDER}`;
+}
+
+/** Compiles it unless that was done. A failure is kept for `whyNoProgram`. */
+export function makeProgram(): void {
+  if (whyNoProgram() === undefined || process.getuid?.() !== 0) return;
+  try {
+    if (!existsSync(BUILD_ROOT)) installDebootstrap();
+    bootProgram();
+  } catch (error) {
+    process.env.SEALTREE_PROGRAM_FAILURE = (error as Error).message;
+  }
+}
+
 /** Path of the executable. */
 export function bootProgram(): string {
-  const sources = ['prepare-root.js', 'prepare-root.c'].map((name) => readFileSync(join(dist, name)));
-  const key = createHash('sha256').update(sources.join('\0')).digest('hex').slice(0, 16);
-  const path = join(FOLDER, `prepare-root-${key}`);
+  const path = programPath();
   if (!existsSync(path)) {
     mkdirSync(dirname(path), { recursive: true });
     const part = `${path}.${process.pid}`;
@@ -50,4 +66,10 @@ export function compileScript(directory: string, name: string, script: string, a
   });
   if (ran.status !== 0) throw new Error(`${name}: ${ran.stderr}`);
   return program;
+}
+
+function programPath(): string {
+  const sources = ['prepare-root.js', 'prepare-root.c'].map((name) => readFileSync(join(dist, name)));
+  const key = createHash('sha256').update(sources.join('\0')).digest('hex').slice(0, 16);
+  return join(FOLDER, `prepare-root-${key}`);
 }

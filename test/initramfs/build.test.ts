@@ -2,18 +2,17 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect } from 'vitest';
-import { BUILD_ROOT, bootProgram } from '../initramfs/program.ts';
 import { requires } from '../requires.ts';
 import { run, sealtree, sealtreeOk } from '../run.ts';
 import { removeDirectory, scratchDirectory } from '../trees.ts';
+import { BUILD_ROOT, bootProgram } from './program.ts';
 
-const { describe, it } = requires({ root: true, programs: ['debootstrap'] });
+const { describe, it } = requires({ root: true, program: true });
 
 let scratch: string;
 beforeAll(() => {
   scratch = scratchDirectory('initramfs-build');
-  bootProgram();
-}, 900_000);
+});
 afterAll(() => removeDirectory(scratch));
 
 const build = (...words: string[]) => sealtree(['initramfs', 'build', ...words], { cwd: scratch });
