@@ -120,7 +120,7 @@ function readArchive(
     }
     if (next % 4 !== 0) throw malformed(`${what}: at ${from}: padding that is not a multiple of four`);
     const member = readMember(archive, next, what);
-    if (member.name !== undefined) root.add(member);
+    root.add(member);
     next = member.end;
     end = Math.min(next, archive.length);
   }

@@ -33,15 +33,9 @@ export const TRAILER = 'TRAILER!!!';
  *
  * @param at offset of its header
  * @param what names the archive in messages
- * @returns undefined for a member that the kernel passes over: content in something that can have none, or a
- *   target longer than a path; then only `end` is of use
  * @throws SealtreeError `malformed`
  */
-export function readMember(
-  archive: Uint8Array,
-  at: number,
-  what: string,
-): Member | { readonly name: undefined; readonly end: number } {
+export function readMember(archive: Uint8Array, at: number, what: string): Member {
   const fail = (problem: string): SealtreeError => malformed(`${what}: at ${at}: ${problem}`, { offset: at });
   const magic = byteStringFrom(archive, at, Math.min(at + 6, archive.length));
   if (magic === '070707') throw fail('the old portable form of cpio, which the kernel does not read');
@@ -67,8 +61,9 @@ export function readMember(
   const end = aligned(dataAt + size);
   if (archive[nameAt + nameSize - 1] !== 0) throw fail('a name without its end');
   const type = mode & S_IFMT;
-  const passedOver = type === S_IFLNK ? size > PATH_LIMIT : type !== S_IFREG && size > 0;
-  if (passedOver) return { name: undefined, end };
+  // The kernel means to pass these over; where it goes on then depends on how the archive is cut into pieces.
+  if (type === S_IFLNK ? size > PATH_LIMIT : type !== S_IFREG && size > 0)
+    throw fail(`content of ${size} bytes in what can have none, or not so much`);
   const data = archive.subarray(dataAt, dataAt + size);
   if (magic === '070702' && type === S_IFREG && sumOf(data) !== field(12))
     throw fail('content that has not the checksum of its header');

@@ -65,39 +65,37 @@ export class RootFileSystem {
     }
     this.#members++;
     if (this.#members > MEMBER_LIMIT) throw malformed(`more than ${MEMBER_LIMIT} members`);
-    const place = this.#placeOf(member.name);
-    if (place === undefined) return;
-    const type = member.mode & S_IFMT;
-    if (member.name.endsWith('/')) {
-      // Only a directory can be made under such a name, and nothing makes room for it: lstat follows it.
-      if (type === S_IFDIR) this.#putNew(place, newDirectory(place));
-      return;
-    }
+    const { name, mode, data } = member;
+    const type = mode & S_IFMT;
     if (type === S_IFDIR) {
-      this.#makeRoom(place, 'directory');
-      this.#putNew(place, newDirectory(place));
+      this.#makeRoom(name, 'directory');
+      const place = this.#placeOf(name);
+      if (place !== undefined)
+        putNew(place, { kind: 'directory', parent: place.directory, entries: new Map() });
       return;
     }
     if (type === S_IFLNK) {
-      this.#makeRoom(place, undefined);
+      this.#makeRoom(name, undefined);
       // The target ends at its first NUL.
-      const target = byteString(byteStringFrom(member.data).replace(/\0[\s\S]*$/, ''));
-      if (target !== '') this.#putNew(place, { kind: 'symlink', target });
+      const target = byteString(byteStringFrom(data).replace(/\0[\s\S]*$/, ''));
+      const place = this.#newPlaceOf(name);
+      if (target !== '' && place !== undefined) putNew(place, { kind: 'symlink', target });
       return;
     }
-    this.#makeRoom(place, type === S_IFREG ? 'file' : 'other');
-    const linked = this.#linkTo(member, place);
-    if (linked === 'failed') return;
+    this.#makeRoom(name, type === S_IFREG ? 'file' : 'other');
+    const linked = this.#linkTo(member);
+    const place = this.#newPlaceOf(name);
+    if (linked === 'failed' || place === undefined) return;
     if (type !== S_IFREG) {
-      if (linked === 'not') this.#putNew(place, { kind: 'other' });
+      if (linked === 'not') putNew(place, { kind: 'other' });
       return;
     }
     const file = place.directory.entries.get(place.name);
     if (file === undefined) {
-      this.#putNew(place, { kind: 'file', mode: member.mode, data: member.data });
+      putNew(place, { kind: 'file', mode, data });
     } else if (file.kind === 'file') {
-      file.mode = member.mode;
-      if (member.data.length > 0 || linked === 'not') file.data = member.data;
+      file.mode = mode;
+      if (data.length > 0 || linked === 'not') file.data = data;
     }
   }
 
@@ -133,33 +131,36 @@ export class RootFileSystem {
     return directory?.kind === 'directory' ? { directory, name } : undefined;
   }
 
-  /** Removes what has another kind than is to come; a directory only if it is empty. */
-  #makeRoom({ directory, name }: Place, kind: Node['kind'] | undefined): void {
-    const there = directory.entries.get(name);
-    if (there === undefined || there.kind === kind) return;
-    if (there.kind === 'directory' && there.entries.size > 0) return;
-    directory.entries.delete(name);
+  /** As `#placeOf`, for what is no directory and so cannot have a name with a slash at its end. */
+  #newPlaceOf(path: ByteString): Place | undefined {
+    return path.endsWith('/') ? undefined : this.#placeOf(path);
   }
 
-  /** Makes a name that has links a link to the first of them. */
-  #linkTo(member: Member, place: Place): 'not' | 'done' | 'failed' {
-    if (member.nlink < 2) return 'not';
-    const first = this.#links.get(member.identity);
+  /** Removes what has another kind than is to come; a directory only if it is empty. */
+  #makeRoom(path: ByteString, kind: Node['kind'] | undefined): void {
+    const place = this.#placeOf(path);
+    const there = place?.directory.entries.get(place.name);
+    if (place === undefined || there === undefined || there.kind === kind) return;
+    // With a slash at its end the name is followed, and only what is a directory itself can go.
+    if (path.endsWith('/') && there.kind !== 'directory') return;
+    if (there.kind === 'directory' && there.entries.size > 0) return;
+    place.directory.entries.delete(place.name);
+  }
+
+  /** Makes a name that has links a link to the first of them, which need not have come to be. */
+  #linkTo({ name, nlink, identity }: Member): 'not' | 'done' | 'failed' {
+    if (nlink < 2) return 'not';
+    const first = this.#links.get(identity);
     if (first === undefined) {
-      this.#links.set(member.identity, member.name);
+      this.#links.set(identity, name);
       return 'not';
     }
-    this.#makeRoom(place, undefined);
+    this.#makeRoom(name, undefined);
     // link(2) takes the first name as it is found now.
     const node = this.findItself(first);
-    if (node === undefined || node.kind === 'directory' || place.directory.entries.has(place.name))
-      return 'failed';
-    this.#putNew(place, node);
-    return 'done';
-  }
-
-  #putNew({ directory, name }: Place, node: Node): void {
-    if (!directory.entries.has(name)) directory.entries.set(name, node);
+    const place = this.#newPlaceOf(name);
+    if (node === undefined || node.kind === 'directory' || place === undefined) return 'failed';
+    return putNew(place, node) ? 'done' : 'failed';
   }
 
   #walk(path: ByteString, followLast: boolean): Node | undefined {
@@ -217,8 +218,11 @@ interface Place {
   readonly name: string;
 }
 
-function newDirectory({ directory }: Place): DirectoryNode {
-  return { kind: 'directory', parent: directory, entries: new Map() };
+/** @returns whether the name was free */
+function putNew({ directory, name }: Place, node: Node): boolean {
+  if (directory.entries.has(name)) return false;
+  directory.entries.set(name, node);
+  return true;
 }
 
 /** The parts of a path, the first one last. */

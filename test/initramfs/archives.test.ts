@@ -107,6 +107,11 @@ describe('an image of several archives', () => {
       'archive: at 0: content that has not the checksum of its header',
     ],
     [
+      'content in a directory',
+      member('d', 'content', { mode: 0o40755 }),
+      'archive: at 0: content of 7 bytes in what can have none, or not so much',
+    ],
+    [
       'something behind',
       Buffer.concat([archive(file('a')), Buffer.from('junk')]),
       /^at \d+: neither a cpio archive/,

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { device, directory, file, listing, member, symlink, TRAILER, unpacked } from './newc.ts';
+import { device, directory, file, listing, symlink, TRAILER, unpacked } from './newc.ts';
 
 /** Expected: what the functions of init/initramfs.c in the name of each test do; test/boot asks a kernel for the same. */
 describe('an initramfs as the kernel unpacks it', () => {
@@ -158,11 +158,6 @@ describe('an initramfs as the kernel unpacks it', () => {
       name: 'devices are there',
       members: [directory('dev'), device('dev/console'), device('dev/console')],
       expected: ['/dev/', '/dev/console (other)'],
-    },
-    {
-      name: 'content in what has none is passed over with its name',
-      members: [member('d', 'content', { mode: 0o40755 }), file('x', '1')],
-      expected: ['/x: 1'],
     },
     {
       name: 'a target ends at its first zero byte',
