@@ -166,6 +166,7 @@ export class RootFileSystem {
   #walk(path: ByteString, followLast: boolean): Node | undefined {
     // Parts still to go, the next one last.
     const parts = partsOf(path);
+    const mustBeDirectory = path.endsWith('/');
     let node: Node = this.#root;
     let links = 0;
     for (let part = parts.pop(); part !== undefined; part = parts.pop()) {
@@ -175,7 +176,7 @@ export class RootFileSystem {
       if (part === '.') continue;
       const next: Node | undefined = part === '..' ? (node.parent ?? node) : node.entries.get(part);
       if (next === undefined) return undefined;
-      if (next.kind !== 'symlink' || (parts.length === 0 && !followLast)) {
+      if (next.kind !== 'symlink' || (parts.length === 0 && !followLast && !mustBeDirectory)) {
         node = next;
         continue;
       }
@@ -184,7 +185,7 @@ export class RootFileSystem {
       parts.push(...partsOf(next.target));
       if (next.target.startsWith('/')) node = this.#root;
     }
-    return node;
+    return mustBeDirectory && node.kind !== 'directory' ? undefined : node;
   }
 }
 
