@@ -166,7 +166,6 @@ export class RootFileSystem {
   #walk(path: ByteString, followLast: boolean): Node | undefined {
     // Parts still to go, the next one last.
     const parts = partsOf(path);
-    const mustBeDirectory = path.endsWith('/');
     let node: Node = this.#root;
     let links = 0;
     for (let part = parts.pop(); part !== undefined; part = parts.pop()) {
@@ -176,7 +175,7 @@ export class RootFileSystem {
       if (part === '.') continue;
       const next: Node | undefined = part === '..' ? (node.parent ?? node) : node.entries.get(part);
       if (next === undefined) return undefined;
-      if (next.kind !== 'symlink' || (parts.length === 0 && !followLast && !mustBeDirectory)) {
+      if (next.kind !== 'symlink' || (parts.length === 0 && !followLast)) {
         node = next;
         continue;
       }
@@ -185,7 +184,7 @@ export class RootFileSystem {
       parts.push(...partsOf(next.target));
       if (next.target.startsWith('/')) node = this.#root;
     }
-    return mustBeDirectory && node.kind !== 'directory' ? undefined : node;
+    return node;
   }
 }
 
@@ -226,10 +225,9 @@ function putNew({ directory, name }: Place, node: Node): boolean {
   return true;
 }
 
-/** The parts of a path, the first one last. */
+/** The parts of a path, the first one last; a slash at its end is a `.` that only a directory has. */
 function partsOf(path: ByteString): string[] {
-  return path
-    .split('/')
-    .filter((part) => part !== '')
-    .reverse();
+  const parts = path.split('/').filter((part) => part !== '');
+  if (path.endsWith('/')) parts.push('.');
+  return parts.reverse();
 }

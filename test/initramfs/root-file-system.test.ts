@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { byteString } from '../../src/core/bytes/byte-string.ts';
 import { device, directory, file, listing, symlink, TRAILER, unpacked } from './newc.ts';
 
 /** Expected: what the functions of init/initramfs.c in the name of each test do; test/boot asks a kernel for the same. */
@@ -166,6 +167,20 @@ describe('an initramfs as the kernel unpacks it', () => {
     },
   ])('$name', ({ members, expected }) => {
     expect(listing(unpacked(...members, TRAILER))).toEqual(expected);
+  });
+
+  it('takes a slash at the end of a target for a demand', () => {
+    const root = unpacked(
+      file('f', '1'),
+      symlink('a', 'f/'),
+      symlink('b', 'f'),
+      directory('d'),
+      symlink('c', 'd/'),
+    );
+    expect(root.find(byteString('/a'))).toBeUndefined();
+    expect(root.find(byteString('/b'))).toMatchObject({ kind: 'file' });
+    expect(root.find(byteString('/c'))).toMatchObject({ kind: 'directory' });
+    expect(root.findItself(byteString('/b/'))).toBeUndefined();
   });
 
   it('ends with an error where symlinks multiply lookups', () => {
