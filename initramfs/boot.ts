@@ -191,6 +191,11 @@ function warn(warnings: readonly string[]): void {
   tell(PRIORITY.warning, WARNING_MESSAGE_ID, warnings);
 }
 
+/** Nobody listening is no reason not to boot. */
 function print(fd: number, line: string): void {
-  writeAll(fd, bytesOf(utf8ByteString(`${line}\n`)));
+  try {
+    writeAll(fd, bytesOf(utf8ByteString(`${line}\n`)));
+  } catch (error) {
+    if (!(error instanceof SealtreeError)) throw error;
+  }
 }

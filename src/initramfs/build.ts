@@ -4,7 +4,7 @@
  * @module
  */
 import { createHash } from 'node:crypto';
-import { copyFileSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -91,15 +91,19 @@ interface Library {
   readonly include: string;
 }
 
-/** The static library, wherever the distribution puts it. */
-function findLibrary(): Library | undefined {
+/**
+ * The static library, wherever the distribution puts it.
+ *
+ * @param machine for which the compiler compiles, as it says itself: `aarch64-linux-gnu`
+ */
+function findLibrary(machine: string): Library | undefined {
   for (const prefix of ['/usr/local', '/usr']) {
     const include = [`${prefix}/include/quickjs`, `${prefix}/include`].find((folder) =>
       existsSync(join(folder, 'quickjs.h')),
     );
     const folders = ['lib', 'lib64'].flatMap((name) => {
       const folder = join(prefix, name);
-      return existsSync(folder) ? ['', ...readdirSync(folder)].map((below) => join(folder, below)) : [];
+      return [machine, ''].map((below) => join(folder, below));
     });
     const file = folders
       .flatMap((folder) => [join(folder, 'quickjs/libquickjs.a'), join(folder, 'libquickjs.a')])
@@ -110,12 +114,14 @@ function findLibrary(): Library | undefined {
 }
 
 async function buildHere({ compiler, script }: BuildOptions): Promise<BuiltProgram | { reason: string }> {
-  const library = findLibrary();
+  const command = compiler ?? 'cc';
+  const machine = await execa(command, ['-dumpmachine'], { reject: false });
+  if (machine.failed) return { reason: `${command}: ${failureOf(machine)}` };
+  const library = findLibrary(machine.stdout.trim());
   if (library === undefined) return { reason: 'there is no libquickjs.a' };
   return inWorkDirectory(tmpdir(), script, async (directory) => {
     const qjsc = await execa('qjsc', QJSC_WORDS, { cwd: directory, reject: false });
     if (qjsc.failed) return { reason: `qjsc: ${failureOf(qjsc)}` };
-    const command = compiler ?? 'cc';
     const words = [...ccWords(library.include), library.file, '-lm'];
     const cc = await execa(command, words, { cwd: directory, reject: false });
     if (cc.failed) return { reason: `${command}: ${failureOf(cc)}` };

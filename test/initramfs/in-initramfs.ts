@@ -49,6 +49,8 @@ export interface Booted extends Ran {
   /** Entries of the journal, by field. */
   readonly journal: readonly Readonly<Record<string, string>>[];
   readonly after: string;
+  /** From the start of chroot, which becomes the program, to its end. */
+  readonly microseconds: number;
 }
 
 /** A disk that the real ostree deployed to; its prepare-root.conf says `yes` or `signed`, by key a. */
@@ -114,7 +116,10 @@ const SCRIPT = `
   eval "$BEFORE"
   cd /
   status=0
+  began=$EPOCHREALTIME
   chroot "$R" ${PROGRAM} /sysroot "$CMDLINE" >"$WORK/stdout" 2>"$WORK/stderr" || status=$?
+  ended=$EPOCHREALTIME
+  echo $((\${ended/./} - \${began/./})) >"$WORK/microseconds"
   echo $status >"$WORK/status"
   cat /proc/self/mountinfo >"$WORK/mountinfo"
   [ ! -e "$R/run/ostree-booted" ] || cp "$R/run/ostree-booted" "$WORK/booted"
@@ -165,6 +170,7 @@ export function boot({ program, libraries, disk, files = {}, ...rest }: Boot): B
       log: read('log').trimEnd().split('\n'),
       journal: rest.journal === true ? journalEntries(readFileSync(join(work, 'journal'))) : [],
       after: read('after'),
+      microseconds: Number(read('microseconds')),
     };
   } finally {
     rmSync(work, { recursive: true, force: true });

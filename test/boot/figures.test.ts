@@ -1,0 +1,138 @@
+/**
+ * The figures of docs/boot.md that do not need a virtual machine, measured and held against their goals: size, lines,
+ * and the time from start to end beside the real ostree-prepare-root of Debian testing.
+ * @module
+ */
+import { readFileSync, realpathSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { boot, deployedDisk } from '../initramfs/in-initramfs.ts';
+import { bootProgram } from '../initramfs/program.ts';
+import { requires } from '../requires.ts';
+import { expectSuccess, run } from '../run.ts';
+import { removeDirectory, scratchDirectory } from '../trees.ts';
+import { bootCommand, bootRoot } from './root.ts';
+
+const { describe } = requires({
+  root: true,
+  boot: true,
+  program: true,
+  mount: ['overlay', 'erofs', 'tmpfs'],
+});
+
+const CLONE = fileURLToPath(new URL('../../', import.meta.url));
+const KEY = fileURLToPath(new URL('../vectors/ostree/keys/a.public', import.meta.url));
+const ROUNDS = 15;
+
+let scratch: string;
+beforeAll(() => {
+  scratch = scratchDirectory('figures');
+});
+afterAll(() => removeDirectory(scratch));
+
+describe('figures', () => {
+  /** A row of the table, and the goal. */
+  const figure = (name: string, unit: string, goal: () => number, measure: () => number) =>
+    it(name, ({ task }) => {
+      const started = performance.now();
+      const [found, limit] = [measure(), goal()];
+      const text = (value: number) => `${value < 100 ? value.toFixed(1) : Math.round(value)} ${unit}`;
+      const seconds = (performance.now() - started) / 1000;
+      task.meta.boot = { expected: `at most ${text(limit)}`, seen: text(found), seconds };
+      expect(found).toBeLessThanOrEqual(limit);
+    });
+
+  figure(
+    'size of the executable',
+    'bytes',
+    () => 2_500_000,
+    () => statSync(bootProgram()).size,
+  );
+  figure(
+    'what it adds to an initramfs, by zstd -19',
+    'bytes',
+    () => 1_000_000,
+    () => compressed([bootProgram()]),
+  );
+  figure(
+    "the same, against a fifth of the original's closure",
+    'bytes',
+    () => compressed(closure()) / 5,
+    () => compressed([bootProgram()]),
+  );
+  figure(
+    "size, against a fifth of the original's closure",
+    'bytes',
+    () => sizeOf(closure()) / 5,
+    () => sizeOf([bootProgram()]),
+  );
+  figure(
+    'lines of C',
+    'lines',
+    () => 300,
+    () => readFileSync(join(CLONE, 'initramfs/sys.c'), 'utf8').split('\n').length - 1,
+  );
+  figure(
+    'mode yes, against the original and 5 ms',
+    'ms',
+    () => shortest('original') + 5,
+    () => shortest('yes'),
+  );
+  figure(
+    'mode signed, to the decision',
+    'ms',
+    () => 60,
+    () => shortest('signed'),
+  );
+});
+
+function compressed(files: readonly string[]): number {
+  const command = bootCommand('zstd', ['-19', '--stdout', '--quiet', ...files]);
+  return expectSuccess(run(command), command).length;
+}
+
+function sizeOf(files: readonly string[]): number {
+  return files.reduce((sum, file) => sum + statSync(file).size, 0);
+}
+
+/** The original with every library that the dynamic loader loads for it, and the loader. */
+function closure(): string[] {
+  const root = bootRoot() as string;
+  const original = join(root, 'usr/lib/ostree/ostree-prepare-root');
+  const [loader, , , option, libraries] = bootCommand('ostree', []) as string[];
+  const command = [loader as string, option as string, libraries as string, '--list', original];
+  const listed = [...expectSuccess(run(command), command).matchAll(/(?:=> )?(\/\S+) \(0x/g)];
+  return [...new Set([original, ...listed.map((match) => realpathSync(match[1] as string))])];
+}
+
+const times = new Map<string, number>();
+
+/** Milliseconds of the fastest of some runs: what the program itself takes, on a machine that does other things as well. */
+function shortest(what: 'original' | 'yes' | 'signed'): number {
+  const known = times.get(what);
+  if (known !== undefined) return known;
+  const root = bootRoot() as string;
+  const which =
+    what === 'original'
+      ? { program: join(root, 'usr/lib/ostree/ostree-prepare-root'), libraries: root }
+      : { program: bootProgram() };
+  const mode = what === 'signed' ? 'signed' : 'yes';
+  const folder = scratchDirectory('disk');
+  const disk = deployedDisk(folder, mode);
+  const files = {
+    '/usr/lib/ostree/prepare-root.conf': `[composefs]\nenabled=${mode}\n`,
+    '/etc/ostree/initramfs-root-binding.key': readFileSync(KEY, 'latin1'),
+  };
+  let best = Number.POSITIVE_INFINITY;
+  for (let round = 0; round < ROUNDS; round++) {
+    const { status, stderr, microseconds } = boot({ ...which, disk, files });
+    // On a file system of this stage the decision ends behind the signature, at the image.
+    if (what === 'signed') expect(stderr).toMatch(/check: +(?:image in the kernel|objects)/);
+    else expect([status, stderr]).toEqual([0, '']);
+    best = Math.min(best, microseconds / 1000);
+  }
+  removeDirectory(folder);
+  times.set(what, best);
+  return best;
+}
