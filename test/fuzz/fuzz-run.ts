@@ -95,11 +95,26 @@ async function runTarget(
     }
     const time = performance.now() - before;
     result.slowest = Math.max(result.slowest, time);
-    if (time > order.caseTime) fail(`took ${Math.round(time)} ms`);
+    if (time > order.caseTime) {
+      // Another process may have had the processor meanwhile.
+      const again = Math.min(await timeOf(target, input), await timeOf(target, input));
+      if (again > order.caseTime) fail(`took ${Math.round(again)} ms`);
+    }
     if (index % 64 === 0) {
       result.growth = Math.max(result.growth, process.memoryUsage.rss() - sizeBefore);
       if (result.growth > order.growth) fail(`the process grew by ${result.growth} bytes`);
     }
   }
   return { target: target.name, cases, ...result, time: performance.now() - started, refusedBy };
+}
+
+/** Milliseconds that a case takes, whatever comes of it. */
+async function timeOf(target: Target, input: unknown): Promise<number> {
+  const before = performance.now();
+  try {
+    await target.check(input);
+  } catch {
+    // It was judged before.
+  }
+  return performance.now() - before;
 }
