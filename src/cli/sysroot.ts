@@ -49,7 +49,7 @@ function requireUsable({ program }: Context, { layout }: Sysroot): void {
 }
 
 /** @returns whether that was all */
-export function printedCurrent({ options, stdout }: Context, sysroot: Sysroot): boolean {
+function printedCurrent({ options, stdout }: Context, sysroot: Sysroot): boolean {
   if (!options.has('print-current-dir')) return false;
   const [first] = sysroot.deployments;
   if (first === undefined) throw new SealtreeError('missing', 'Unable to find a deployment in sysroot');

@@ -24,9 +24,9 @@ import {
   parseDeploymentName,
 } from './deployment.ts';
 import { entriesOf, openDirectory, removeFile, removeTree, statusOf } from './files.ts';
+import { removeEntries, runningGeneration } from './generations.ts';
 import { OVERLAYS } from './install-kernel.ts';
 import { inSysroot, loadSysroot, requireBoot, type Sysroot } from './sysroot.ts';
-import { removeEntries, runningGeneration } from './write-deployments.ts';
 
 /**
  * @param options.prune whether objects that nothing needs leave the repository
@@ -136,7 +136,8 @@ function isRoot(sysroot: Sysroot, deployment: Named): boolean {
   return statusOf(inSysroot(sysroot, deploymentPath(deployment)))?.ino === running.inode;
 }
 
-function cleanBoot(sysroot: Sysroot): void {
+/** Removes kernels and further initrds that no entry names. */
+export function cleanBoot(sysroot: Sysroot): void {
   const { boot } = sysroot;
   const active = [...sysroot.deployments, ...sysroot.retained];
   const checksums = new Set(active.map(({ bootChecksum }) => bootChecksum));

@@ -13,7 +13,7 @@ import type { BootLayout } from './boot-entries.ts';
 import { entryValue } from './boot-entry.ts';
 import { makeMountsWritable } from './booted.ts';
 import { requireNoBootloader } from './bootloader.ts';
-import { cleanUp, removeDeployment } from './cleanup.ts';
+import { cleanUp } from './cleanup.ts';
 import { type Deployment, isPinned, sameDeployment } from './deployment.ts';
 import { copyFile, ensureDirectory, statusOf, withDirectory } from './files.ts';
 import { OVERLAYS } from './install-kernel.ts';
@@ -123,7 +123,7 @@ export async function deployInto(sysroot: Sysroot, options: DeployOptions): Prom
   try {
     written = await writeDeployments(clean, newList(clean, stateroot, deployment, merge, options), report);
   } catch (error) {
-    removeUnlessListed(clean, deployment);
+    cleanUpAfterFailure(clean);
     throw error;
   }
   const done = cleanUp(written, { prune: options.prune ?? true });
@@ -275,12 +275,10 @@ function newList(
   return list;
 }
 
-/** A failure behind the point where the new list holds leaves the deployment. */
-function removeUnlessListed(sysroot: Sysroot, deployment: Deployment): void {
+/** What a failure leaves behind goes; where the new list held already, the deployment stays. */
+function cleanUpAfterFailure({ path, layout }: Sysroot): void {
   try {
-    const { deployments, retained } = loadSysroot(sysroot.path, { layout: sysroot.layout });
-    if ([...deployments, ...retained].some((other) => sameDeployment(other, deployment))) return;
-    removeDeployment(sysroot, deployment);
+    cleanUp(loadSysroot(path, { layout }), { prune: false });
   } catch {
     // The failure that led here is the one to tell; what is left goes with the next clean-up.
   }

@@ -30,8 +30,10 @@ import {
   syncDirectory,
   syncFileSystem,
 } from './files.ts';
+import { removeEntries, runningGeneration } from './generations.ts';
 import { installKernel } from './install-kernel.ts';
 import { KernelArguments } from './kernel-arguments.ts';
+import { makeRoom } from './make-room.ts';
 import { flushJournal } from './sync-boot.ts';
 import { inSysroot, loadSysroot, readSubBootVersion, type Sysroot } from './sysroot.ts';
 import { touchDeployments } from './touch.ts';
@@ -45,6 +47,15 @@ import { touchDeployments } from './touch.ts';
  * @throws SealtreeError; the old list then still holds
  */
 export async function writeDeployments(
+  sysroot: Sysroot,
+  deployments: readonly Deployment[],
+  report: (message: string) => void,
+): Promise<Sysroot> {
+  const roomy = await makeRoom(sysroot, deployments, (common) => writeList(sysroot, common, report));
+  return writeList(roomy, deployments, report);
+}
+
+async function writeList(
   sysroot: Sysroot,
   deployments: readonly Deployment[],
   report: (message: string) => void,
@@ -204,22 +215,6 @@ function addGeneration(sysroot: Sysroot, deployments: readonly Deployment[]): st
   }
   if (deployments.length === 0) removeEntries(folder, kept.entries);
   return links;
-}
-
-/** The generation whose entry the running system was booted with. */
-export function runningGeneration({ running, current, others }: Sysroot) {
-  const version = /^\/ostree\/boot\.([01])\//.exec(running?.argument ?? '')?.[1];
-  if (version === undefined) return undefined;
-  return [current, ...others].find(({ bootVersion }) => bootVersion === Number(version));
-}
-
-/** Removes entries from a /boot without symlinks, for good. */
-export function removeEntries(folder: ByteString, entries: readonly BootEntry[]): void {
-  if (entries.length === 0) return;
-  for (const { fileName } of entries) {
-    if (fileName !== undefined) removeFile(joinPath(folder, fileName));
-  }
-  syncDirectory(folder);
 }
 
 function entriesFor(

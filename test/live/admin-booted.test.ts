@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect } from 'vitest';
 import { type ByteString, byteString } from '../../src/core/bytes/byte-string.ts';
 import { encodeVariant } from '../../src/core/gvariant/encode.ts';
+import { compareTrees } from '../compare-trees.ts';
 import { mountNamespace, type Namespace } from '../namespace.ts';
 import { makeOsTree } from '../os-tree.ts';
 import { realCommand, realOk } from '../peers.ts';
@@ -26,6 +27,8 @@ exec chroot . "$@"`;
 needs.describe('ostree admin on the running system', () => {
   let scratch = '';
   const machines: Machine[] = [];
+  /** The same with a small /boot of their own. */
+  const crowded: Machine[] = [];
 
   interface Machine {
     readonly name: string;
@@ -41,22 +44,26 @@ needs.describe('ostree admin on the running system', () => {
     scratch = scratchDirectory('booted');
     const source = join(scratch, 'source');
     realOk('ostree', ['init', `--repo=${source}`, '--mode=archive']);
-    for (const name of ['one', 'two', 'three']) {
-      const tree = makeOsTree(join(scratch, name), { version: name, vmlinuz: name });
+    for (const name of ['one', 'two', 'three', 'four', 'five', 'huge']) {
+      const tree = makeOsTree(join(scratch, name), {
+        version: name,
+        vmlinuz: name.padEnd(name === 'huge' ? 6_000_000 : 900_000),
+      });
       realOk('ostree', ['commit', `--repo=${source}`, `--branch=${name}`, '--timestamp=@1700000000', tree]);
     }
     for (const name of ['theirs', 'ours']) machines.push(await boot(name, source));
+    for (const name of ['theirs', 'ours']) crowded.push(await boot(name, source, '4m'));
   });
   afterAll(async () => {
-    for (const { namespace, sysroot } of machines) {
+    for (const { namespace, sysroot } of [...machines, ...crowded]) {
       await namespace.close();
       removeSysroot(sysroot);
     }
     removeDirectory(scratch);
   });
 
-  async function boot(name: string, source: string): Promise<Machine> {
-    const sysroot = join(scratch, name);
+  async function boot(name: string, source: string, bootSize = ''): Promise<Machine> {
+    const sysroot = join(scratch, name + bootSize);
     mkdirSync(sysroot);
     realOk('ostree', ['admin', 'init-fs', '--modern', sysroot]);
     realOk('ostree', ['admin', 'stateroot-init', `--sysroot=${sysroot}`, 'os']);
@@ -65,7 +72,7 @@ needs.describe('ostree admin on the running system', () => {
     const [deployment = ''] = deploymentDirectories(sysroot);
     const { dev, ino } = statSync(deployment, { bigint: true });
     const entry = readFileSync(join(sysroot, 'boot/loader/entries/ostree-1.conf'), 'latin1');
-    const place = join(scratch, `${name}-root`);
+    const place = join(scratch, `${name}${bootSize}-root`);
     for (const folder of ['upper', 'work', 'root']) mkdirSync(join(place, folder), { recursive: true });
     writeFileSync(
       join(place, 'booted'),
@@ -83,12 +90,16 @@ needs.describe('ostree admin on the running system', () => {
          [ $path = boot ] && from=$1/boot || from=$1
          mount --bind "$from" $path && mount -o remount,bind,ro $path
        done
+       if [ -n "$3" ]; then
+         umount boot && mount -t tmpfs -o "size=$3,mode=755" tmpfs boot && cp -a "$1/boot/." boot
+       fi
        rm -rf ostree && ln -s sysroot/ostree ostree
        mount --rbind "$(dirname "$2")" ".$(dirname "$2")"
        mount --rbind /dev dev
        mount -t tmpfs tmpfs run && cp "$2/booted" run/ostree-booted`,
       sysroot,
       place,
+      bootSize,
     );
     const root = join(place, 'root');
     const tool = (args: readonly string[]) =>
@@ -110,13 +121,19 @@ needs.describe('ostree admin on the running system', () => {
   }
 
   function step(...args: readonly string[]): Ran {
-    const [theirs, ours] = machines.map((machine) => machine.admin(...args)) as [Ran, Ran];
+    return stepOn(machines, ...args);
+  }
+
+  function stepOn(pair: readonly Machine[], ...args: readonly string[]): Ran {
+    const [theirs, ours] = pair.map((machine) => machine.admin(...args)) as [Ran, Ran];
     const lastLine = (text: string) => text.trimEnd().split('\n').at(-1);
     expect(ours.stdout).toBe(theirs.stdout);
     expect(lastLine(ours.stderr)).toBe(lastLine(theirs.stderr));
     expect(ours.status).toBe(theirs.status);
-    const [a, b] = machines.map(({ sysroot }) => sysroot) as [string, string];
+    const [a, b] = pair.map(({ sysroot }) => sysroot) as [string, string];
     expect(sysrootDifferences(a, b)).toEqual([]);
+    const [bootA, bootB] = pair.map(({ path }) => path('boot')) as [string, string];
+    expect(compareTrees(bootA, bootB).differences).toEqual([]);
     return ours;
   }
 
@@ -140,6 +157,24 @@ needs.describe('ostree admin on the running system', () => {
     step('undeploy', '0');
     step('cleanup');
     step('status', '--print-current-dir');
+  });
+
+  needs.it('makes room on a small /boot, or says that there is none', () => {
+    const step = (...args: readonly string[]) => stepOn(crowded, ...args);
+    step('deploy', 'two');
+    step('deploy', 'three');
+    step('deploy', '--retain', 'four');
+    expect(step('status').stdout.match(/^. os /gm)).toHaveLength(3);
+    expect(step('deploy', '--retain-rollback', 'five').stdout.match(/Bootloader updated/g)).toHaveLength(2);
+    step('status');
+    const [theirs, ours] = crowded.map((machine) => machine.admin('deploy', '--retain', 'huge')) as [
+      Ran,
+      Ran,
+    ];
+    expect([theirs.status, ours.status]).toEqual([1, 1]);
+    expect(ours.stderr).toContain('No space left on device');
+    crowded[0]?.admin('cleanup');
+    step('status');
   });
 
   needs.it('shows what is staged and what is unlocked', () => {

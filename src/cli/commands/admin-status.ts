@@ -2,7 +2,6 @@
 import { byteString, decodeUtf8, displayByteString } from '../../core/bytes/byte-string.ts';
 import { SealtreeError } from '../../core/errors.ts';
 import { type DeploymentStatus, statusOfAll } from '../../deploy/status.ts';
-import type { Sysroot } from '../../deploy/sysroot.ts';
 import { readingSysroot } from '../sysroot.ts';
 import type { Context, Verb } from '../verb.ts';
 
@@ -39,12 +38,12 @@ function run(context: Context): void {
     } else if (all.length === 0) {
       stdout.line('No deployments.');
     } else {
-      for (const status of all) printStatus(context, sysroot, status);
+      for (const status of all) printStatus(context, status);
     }
   });
 }
 
-function printStatus({ stdout }: Context, _: Sysroot, status: DeploymentStatus): void {
+function printStatus({ stdout }: Context, status: DeploymentStatus): void {
   const { stateroot, checksum, serial, version, refspec, sourceTitle } = status;
   const line = (text: string) => stdout.write(byteString(`${text}\n`));
   line(`${status.booted ? '*' : ' '} ${stateroot} ${checksum}.${serial}${stateOf(status)}`);
