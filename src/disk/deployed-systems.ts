@@ -7,6 +7,8 @@ import { ioError, isErrno } from '../node/io-error.ts';
 import { Repo } from '../repo/repo.ts';
 
 export interface DeployedSystems {
+  /** Directories of the deployments, absolute. */
+  readonly deployments: readonly ByteString[];
   /** The same for the same deployments. */
   readonly identity: string;
   /** Seconds since 1970: SOURCE_DATE_EPOCH, else when the newest commit was made. */
@@ -25,7 +27,12 @@ export function deployedSystems(sysroot: ByteString): DeployedSystems {
   }
   if (deployments.length === 0)
     throw new SealtreeError('missing', `${displayByteString(sysroot)}: nothing has been deployed to it`);
-  return { identity: identityOf(deployments), timestamp: timestampOf(sysroot, deployments) };
+  const directories = deployments.map((name) => byteString(`${folder}/${name.replace('/', '/deploy/')}`));
+  return {
+    deployments: directories,
+    identity: identityOf(deployments),
+    timestamp: timestampOf(sysroot, deployments),
+  };
 }
 
 /** @param deployments `STATEROOT/COMMIT.SERIAL`, sorted */

@@ -3,6 +3,7 @@
  * object and image. The same root gives the same bytes, whenever and wherever.
  * @module
  */
+import { statSync } from 'node:fs';
 import { roundUp } from '../core/bytes/align.ts';
 import { type ByteString, byteString, bytesOf } from '../core/bytes/byte-string.ts';
 import { formatUuid, uuidFrom } from '../core/bytes/uuid.ts';
@@ -18,6 +19,7 @@ import {
   type Partition,
   writeGpt,
 } from '../core/gpt/gpt.ts';
+import { fsPath } from '../node/fs-path.ts';
 import { opensslHash } from '../node/hash.ts';
 import { findFile, REMOVABLE_MEDIA_NAMES, withFile, withoutSymlinks } from './boot-files.ts';
 import { type ScannedTree, scanTree } from './scan.ts';
@@ -27,6 +29,8 @@ export interface DiskOptions {
   /** Directory that is to be the physical root. */
   readonly sysroot: ByteString;
   readonly output: ByteString;
+  /** Deployments in it, absolute: where a boot loader may be found. */
+  readonly deployments: readonly ByteString[];
   /** What all identifiers of the disk are derived from: the same text gives the same ones. */
   readonly identity: string;
   /** Seconds since 1970: when everything was made that is younger. */
@@ -51,6 +55,8 @@ export interface DiskFacts {
   readonly rootUuid: string;
   /** Files with fs-verity on. */
   readonly verityFiles: number;
+  /** What firmware starts that knows nothing of the disk; undefined if there is no such file. */
+  readonly startedBy: string | undefined;
 }
 
 const OBJECT = /^ostree\/repo\/objects\/[0-9a-f]{2}\/[0-9a-f]{62}\.file$/;
@@ -85,15 +91,27 @@ export function writeDisk(options: DiskOptions): DiskFacts {
       bootRoot = withFile(bootRoot, path, scanned.root);
     }
     const read: ReadContent = (node, take) => (content.get(node) ?? boot.read)(node, take);
-    if (options.boot === 'esp') bootRoot = withBootProgram(bootRoot, options.architecture);
+    const start = startPath(options);
+    if (start !== undefined && findFile(bootRoot, start) === undefined) {
+      const loader = findBootLoader(options);
+      const image = onlyImage(bootRoot);
+      if (image !== undefined) bootRoot = withFile(bootRoot, start, image);
+      else if (loader !== undefined) {
+        const scanned = scanTree(loader, { ...rules, verity: () => false, empty: () => false });
+        opened.push(scanned);
+        content.set(scanned.root, scanned.read);
+        bootRoot = withFile(bootRoot, start, scanned.root);
+      }
+    }
+    const startedBy = start === undefined || findFile(bootRoot, start) === undefined ? undefined : start;
     const bootSize = roundUp(options.bootSize ?? defaultBootSize(bootRoot), PARTITION_ALIGNMENT);
-    const start = PARTITION_ALIGNMENT + bootSize;
+    const rootStart = PARTITION_ALIGNMENT + bootSize;
     const room =
       options.size === undefined
         ? undefined
-        : Math.floor((options.size - BACKUP_SIZE - start) / PARTITION_ALIGNMENT) * PARTITION_ALIGNMENT;
+        : Math.floor((options.size - BACKUP_SIZE - rootStart) / PARTITION_ALIGNMENT) * PARTITION_ALIGNMENT;
     const layout = inPartition('root', () => layOut(root.root, { size: room, free: options.free }));
-    const size = options.size ?? roundUp(start + layout.size + BACKUP_SIZE, PARTITION_ALIGNMENT);
+    const size = options.size ?? roundUp(rootStart + layout.size + BACKUP_SIZE, PARTITION_ALIGNMENT);
     const partitions: Partition[] = [
       {
         type: options.boot === 'esp' ? PARTITION_TYPE.esp : PARTITION_TYPE.boot,
@@ -106,7 +124,7 @@ export function writeDisk(options: DiskOptions): DiskFacts {
         type: options.rootType,
         id: formatUuid(derive(identity, 'root partition')),
         name: 'root',
-        start,
+        start: rootStart,
         size: roundUp(layout.size, PARTITION_ALIGNMENT),
       },
     ];
@@ -119,10 +137,10 @@ export function writeDisk(options: DiskOptions): DiskFacts {
         label: byteString('root'),
         timestamp,
       };
-      writeExt4(layout, ext4, opensslHash, root.read, at(sink, start));
+      writeExt4(layout, ext4, opensslHash, root.read, at(sink, rootStart));
     });
     const verityFiles = layout.nodes.filter(({ node }) => node.verity).length;
-    return { size, partitions, rootUuid: rootUuid(identity), verityFiles };
+    return { size, partitions, rootUuid: rootUuid(identity), verityFiles, startedBy };
   } finally {
     for (const tree of opened) tree.close();
   }
@@ -159,18 +177,27 @@ function scanBoot(
   return { tree: boot === 'esp' ? withoutSymlinks(tree.root) : tree.root, read: tree.read, files };
 }
 
-/**
- * Firmware that knows nothing of the disk starts one file. If there is none, a signed image of kernel and initramfs is
- * what is to be started, where there is just one.
- */
-function withBootProgram(root: DiskNode, architecture: string): DiskNode {
+/** Where firmware that knows nothing of the disk finds what it starts. */
+function startPath({ boot, architecture }: DiskOptions): ByteString | undefined {
   const name = REMOVABLE_MEDIA_NAMES[architecture];
-  if (name === undefined) return root;
-  const path = byteString(`EFI/BOOT/${name}`);
+  return boot === 'esp' && name !== undefined ? byteString(`EFI/BOOT/${name}`) : undefined;
+}
+
+/** A unified kernel image, where there is just one, is itself what is to be started. */
+function onlyImage(root: DiskNode): DiskNode | undefined {
   const images = [...(findFile(root, byteString('EFI/Linux'))?.entries?.values() ?? [])];
-  const [image] = images;
-  if (image === undefined || images.length > 1 || findFile(root, path) !== undefined) return root;
-  return withFile(root, path, image);
+  return images.length === 1 ? images[0] : undefined;
+}
+
+/** systemd-boot of a deployment, which reads the boot entries; a signed one first. */
+function findBootLoader({ deployments, architecture }: DiskOptions): ByteString | undefined {
+  const suffix = REMOVABLE_MEDIA_NAMES[architecture]?.replace(/^BOOT/, '').toLowerCase();
+  return ['.signed', '']
+    .flatMap((signed) =>
+      deployments.map((path) => `${path}/usr/lib/systemd/boot/efi/systemd-boot${suffix}${signed}`),
+    )
+    .map((path) => byteString(path))
+    .find((path) => statSync(fsPath(path), { throwIfNoEntry: false })?.isFile());
 }
 
 function writeBoot(

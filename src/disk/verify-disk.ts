@@ -53,6 +53,10 @@ const DEPLOY = 'ostree/deploy';
 /** A repository's configuration, and a composefs image, which is decoded as a whole. */
 const CONFIG_LIMIT = 1024 * 1024;
 const IMAGE_LIMIT = 1024 * 1024 * 1024;
+/** Apparent bytes of all objects, as a multiple of what the file system has. */
+const HOLES_ALLOWED = 4;
+/** A boot menu has a handful. */
+const MAX_DEPLOYMENTS = 256;
 
 /** Whether everything on the disk is as it should be, and there is something to boot. */
 export function isDiskValid({ damage, deployments }: DiskVerification): boolean {
@@ -83,6 +87,9 @@ function examineObjects(
 ): Map<string, Examined> {
   const mode = repositoryMode(reader);
   const objects = new Map<string, Examined>();
+  const inodes = new Map<number, ByteString>();
+  // Files that share their blocks would have us read them for ever; holes are allowed for.
+  let budget = HOLES_ALLOWED * reader.size;
   const folder = byteString(`${REPOSITORY}/objects`);
   for (const [first, number] of entriesOf(reader, reader.lookUp(folder))) {
     if (!/^[0-9a-f]{2}$/.test(first)) continue;
@@ -92,7 +99,18 @@ function examineObjects(
       const object = parseObjectPath(byteString(first), name, { archive: mode === 'archive' });
       if (object === undefined) continue;
       const path = byteString(`${place}/${name}`);
-      const examined = examineObject(reader, path, inodeNumber, object, mode);
+      const twin = inodes.get(inodeNumber);
+      inodes.set(inodeNumber, path);
+      const examined =
+        twin === undefined
+          ? examineObject(reader, path, inodeNumber, object, mode)
+          : { path, size: 0, digest: undefined, faults: [`is the same file as ${displayByteString(twin)}`] };
+      budget -= examined.size;
+      if (budget < 0)
+        throw new SealtreeError(
+          'malformed',
+          'the objects together are larger than the file system they are on',
+        );
       objects.set(`${first}/${name}`, examined);
       onProgress(1, examined.size);
     }
@@ -273,6 +291,8 @@ function deploymentPaths(reader: Ext4Reader): ByteString[] {
     for (const [name, inner] of entriesOf(reader, reader.inode(folder))) {
       if (/^[0-9a-f]{64}\.[0-9]+$/.test(name) && isDirectory(reader.inode(inner).mode))
         found.push(byteString(`${DEPLOY}/${stateroot}/deploy/${name}`));
+      if (found.length > MAX_DEPLOYMENTS)
+        throw new SealtreeError('malformed', `more than ${MAX_DEPLOYMENTS} deployments`);
     }
   }
   return found.sort();

@@ -71,6 +71,11 @@ export async function makeInitramfs(request: InitramfsRequest): Promise<string> 
   }
   if (!hasGenerator(root, generator))
     throw new SealtreeError('missing', `${displayByteString(root)}: has no ${generator}`);
+  if (process.geteuid?.() !== 0)
+    throw new SealtreeError(
+      'unsupported',
+      `${generator} has to run in the tree, which takes root; --generator=minimal does without`,
+    );
   say(`making the initramfs with ${generator}`);
   const words = COMMANDS[generator](version, place);
   const ran = await execa('unshare', ['--mount', 'sh', '-c', ENTER, 'sh', root, ...words], {

@@ -101,11 +101,28 @@ describe('a disk made of a repository', () => {
     );
   });
 
+  it('is started by systemd-boot where the system has that', () => {
+    const loader = join(folder, 'tree/usr/lib/systemd/boot/efi');
+    mkdirSync(loader, { recursive: true });
+    writeFileSync(join(loader, 'systemd-bootx64.efi'), 'loader');
+    const words = ['--branch=loader', '--generate-composefs-metadata', '--tree=dir=tree'];
+    sealtreeOk(['commit', '--repo=repo', ...words], { cwd: folder });
+    const image = ['image', '--repo=repo', '--output=loader.raw', '--architecture=x86_64'];
+    expect(sealtreeOk([...image, '--ref=os'], { cwd: folder })).toContain(
+      '\nstarted by firmware: nothing yet: see --boot-file\n',
+    );
+    expect(sealtreeOk([...image, '--ref=loader'], { cwd: folder })).toContain(
+      '\nstarted by firmware: EFI/BOOT/BOOTX64.EFI\n',
+    );
+  });
+
   it('wants to know which of several branches is meant', () => {
     sealtreeOk(['refs', '--repo=repo', '--create=other', 'os'], { cwd: folder });
     const ran = sealtree(['image', '--repo=repo', '--output=none.raw'], { cwd: folder });
     expect(ran.status).toBe(2);
-    expect(ran.stderr).toBe('sealtree: --ref: the repository has not just one branch, but os, other\n');
+    expect(ran.stderr).toBe(
+      'sealtree: --ref: the repository has not just one branch, but loader, os, other\n',
+    );
   });
 });
 

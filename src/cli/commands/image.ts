@@ -68,7 +68,7 @@ export const verb: Verb = {
   description: [
     'The commit is deployed as by `sealtree admin deploy`: with boot entry, kernel, /etc and composefs image; `root=UUID=` and `rw` are among its kernel arguments unless --karg names another root=. This takes root, since files get their owners.',
     'The disk has a GUID partition table, a boot partition with what the physical root has in /boot, and a root partition: ext4 on which every file object and every composefs image has fs-verity on. The kernel of this machine need not have fs-verity, nor need any tool be there: the Merkle trees are written as ext4 keeps them.',
-    'The same commit gives the same bytes. A boot loader is not part of it: --boot-file puts one, or a signed image of kernel and initramfs, to the boot partition. If that has one image in EFI/Linux and nothing that firmware would start by itself, the image becomes that. Identifiers are derived from the deployments, times come from the newest commit, or from SOURCE_DATE_EPOCH.',
+    'The same commit gives the same bytes. --boot-file puts a boot loader, or a signed image of kernel and initramfs, to the boot partition. If nothing is there that firmware would start by itself, that becomes the one image in EFI/Linux, or else systemd-boot if the deployed system has it.',
   ],
   run,
 };
@@ -89,6 +89,8 @@ async function run(context: Context): Promise<void> {
   stdout.line(`disk: ${sizeText(facts.size)}`);
   for (const { name, size, id } of facts.partitions)
     stdout.line(`${name}: ${sizeText(size)}, PARTUUID=${id}`);
+  if (disk.boot === 'esp')
+    stdout.line(`started by firmware: ${facts.startedBy ?? 'nothing yet: see --boot-file'}`);
   stdout.line(`root file system: UUID=${facts.rootUuid}, fs-verity on ${facts.verityFiles} files`);
 }
 
@@ -116,7 +118,9 @@ async function fromRepository(
   return withSysroot(output, { source, ref, stateroot, kernelArguments, layout }, make);
 }
 
-function diskOptions({ options }: Context): Omit<DiskOptions, 'sysroot' | 'identity' | 'timestamp'> {
+function diskOptions({
+  options,
+}: Context): Omit<DiskOptions, 'sysroot' | 'deployments' | 'identity' | 'timestamp'> {
   const size = options.value('size');
   const bootSize = options.value('boot-size');
   const boot: string = options.value('boot') ?? 'esp';
