@@ -95,11 +95,16 @@ function runWorker(bundle: string, seeds: unknown): Promise<FuzzResult> {
       }
       last = where();
     }, HANG_TIME);
-    worker.once('message', resolve);
+    let result: FuzzResult | undefined;
+    worker.once('message', (message: FuzzResult) => {
+      result = message;
+    });
     worker.once('error', (error) => reject(new Error(`${where()}: ${error.message}`)));
     worker.once('exit', () => {
       clearInterval(watch);
-      reject(new Error(`ended: ${where()}`));
+      // Only now has the worker taken its files away.
+      if (result === undefined) reject(new Error(`ended: ${where()}`));
+      else resolve(result);
     });
   });
 }
