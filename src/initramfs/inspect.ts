@@ -14,7 +14,7 @@ import { makeJudge } from '../core/verify/fault.ts';
 import { type Archive, type Decompress, unpack } from './archives.ts';
 import { identifyProgram, type Program } from './program.ts';
 import { type RootFileSystem, systemOf } from './root-file-system.ts';
-import { findStarts, PROGRAM_PATH, type Start } from './startup.ts';
+import { findStarts, INIT_PATH, PROGRAM_PATH, type Start } from './startup.ts';
 import { initramfsOfUki, isPortableExecutable } from './uki.ts';
 
 /** A file with public keys, or what is wrong with it. */
@@ -111,7 +111,7 @@ function inspectRoot(
   if (policy !== undefined) tried(() => judgeEtc(policy, judge));
   const config = policy?.config ?? loaded?.config;
   const program = programOf(root);
-  const starts = findStarts(root);
+  const starts = findStarts(root, sealed?.refusal);
   return {
     section,
     cmdline: displayByteString(cmdline),
@@ -140,10 +140,14 @@ function inspectRoot(
 }
 
 function programOf(root: RootFileSystem): Inspection['program'] {
-  const file = root.file(PROGRAM_PATH);
-  if (file === undefined) return undefined;
-  const program = identifyProgram(file.data) ?? { kind: 'other', version: undefined };
-  return { ...program, path: displayByteString(PROGRAM_PATH), size: file.data.length };
+  const found = [PROGRAM_PATH, INIT_PATH].map((path) => ({ path, file: root.file(path) }));
+  for (const { path, file } of found) {
+    const program = file === undefined ? undefined : identifyProgram(file.data);
+    if (file === undefined || (path === INIT_PATH && program?.kind !== 'sealtree')) continue;
+    const { kind, version } = program ?? { kind: 'other', version: undefined };
+    return { kind, version, path: displayByteString(path), size: file.data.length };
+  }
+  return undefined;
 }
 
 function keySourcesOf(system: System, sealed: Sealed | undefined, keypath: ByteString): KeySource[] {

@@ -4,6 +4,8 @@
  * @module
  */
 import { type ByteString, byteString, byteStringFrom, displayByteString } from '../core/bytes/byte-string.ts';
+import type { Sealed } from '../core/conf/sealed.ts';
+import { identifyProgram } from './program.ts';
 import type { RootFileSystem } from './root-file-system.ts';
 import { loadUnit, type Unit } from './units.ts';
 
@@ -28,6 +30,8 @@ export interface Start {
 }
 
 export const PROGRAM_PATH = byteString('/usr/lib/ostree/ostree-prepare-root');
+/** What the kernel starts: the program itself, in an initramfs with nothing else in it. */
+export const INIT_PATH = byteString('/init');
 
 const UNIT = 'ostree-prepare-root.service';
 /** Left by the program when all is mounted. */
@@ -48,11 +52,18 @@ const PULLING = [
 const GATES = ['initrd-root-fs.target', 'initrd-switch-root.service'];
 const SCRIPT_LIMIT = 64 * 1024;
 
-/** Everything that starts the boot program; empty if nothing does. */
-export function findStarts(root: RootFileSystem): Start[] {
-  return [systemdStart(root), initramfsToolsStart(root), mkinitcpioStart(root), initStart(root)].filter(
-    (start) => start !== undefined,
-  );
+/**
+ * Everything that starts the boot program; empty if nothing does.
+ *
+ * @param refusal what the sealed file says; undefined if there is none, or none that can be followed
+ */
+export function findStarts(root: RootFileSystem, refusal: Sealed['refusal'] | undefined): Start[] {
+  return [
+    systemdStart(root),
+    initramfsToolsStart(root),
+    mkinitcpioStart(root, refusal),
+    initStart(root, refusal),
+  ].filter((start) => start !== undefined);
 }
 
 function systemdStart(root: RootFileSystem): Start | undefined {
@@ -125,7 +136,7 @@ function initramfsToolsStart(root: RootFileSystem): Start | undefined {
   };
 }
 
-function mkinitcpioStart(root: RootFileSystem): Start | undefined {
+function mkinitcpioStart(root: RootFileSystem, refusal: Sealed['refusal'] | undefined): Start | undefined {
   const name = (root.list(byteString('/hooks')) ?? []).find((hook) =>
     calls(root, byteString(`/hooks/${hook}`)),
   );
@@ -138,13 +149,13 @@ function mkinitcpioStart(root: RootFileSystem): Start | undefined {
     path: `/hooks/${displayByteString(name)}`,
     enabled,
     enabledBy: enabled ? ['/config: LATEHOOKS'] : [],
-    shell: !/^refusal=poweroff$/m.test(textAt(root, '/usr/lib/sealtree/sealed.conf')),
+    shell: refusal !== 'poweroff',
   };
 }
 
-function initStart(root: RootFileSystem): Start | undefined {
-  const init = root.file(byteString('/init'));
-  if (init === undefined || init !== root.file(PROGRAM_PATH)) return undefined;
+function initStart(root: RootFileSystem, refusal: Sealed['refusal'] | undefined): Start | undefined {
+  const init = root.file(INIT_PATH);
+  if (init === undefined || identifyProgram(init.data)?.kind !== 'sealtree') return undefined;
   return {
     ...scriptStart,
     by: 'init',

@@ -330,6 +330,11 @@ describe('initramfs inspect', () => {
     expect(one({ [PROGRAM]: OWN, init: `-> ${PROGRAM}` }).starts).toMatchObject([
       { by: 'init', path: '/init' },
     ]);
+    expect(one({ init: OWN })).toMatchObject({
+      program: { kind: 'sealtree', path: '/init' },
+      starts: [{ by: 'init', shell: false }],
+      warnings: [],
+    });
   });
 
   it('takes kernel arguments into account', () => {
