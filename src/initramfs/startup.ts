@@ -162,7 +162,7 @@ function initStart(root: RootFileSystem, refusal: Sealed['refusal'] | undefined)
     path: '/init',
     enabled: true,
     enabledBy: ['the kernel'],
-    shell: false,
+    shell: refusal === 'shell',
   };
 }
 
