@@ -70,7 +70,6 @@ async function fill(
   initFs(path);
   initStateroot(path, stateroot);
   const repository = joinPath(path, byteString('ostree/repo'));
-  requireVerity(repository);
   await pullLocal(Repo.open(repository), source, [ref], {
     remote: undefined,
     trusted: true,
@@ -88,6 +87,8 @@ async function fill(
     verity: 'later',
     layout,
   });
+  // Only now: the objects may be links to those of the repository that they come from, which stays as it is.
+  requireVerity(repository);
 }
 
 /** So that what is deployed to the disk later has fs-verity, too. */

@@ -6,6 +6,7 @@ import { type ByteString, byteString, displayByteString } from '../core/bytes/by
 import { encodeCpio } from '../core/cpio/newc.ts';
 import { SealtreeError } from '../core/errors.ts';
 import { failureOf } from '../initramfs/run.ts';
+import { onExit } from '../node/on-exit.ts';
 import { readFileLimited } from '../node/read-file.ts';
 import type { RootTree } from '../node/root-tree.ts';
 import { kernelModules } from './kernel-modules.ts';
@@ -78,7 +79,7 @@ export async function makeInitramfs(request: InitramfsRequest): Promise<string> 
     );
   say(`making the initramfs with ${generator}`);
   const words = COMMANDS[generator](version, place);
-  const ran = await execa('unshare', ['--mount', 'sh', '-c', ENTER, 'sh', root, ...words], {
+  const running = execa('unshare', ['--mount', 'sh', '-c', ENTER, 'sh', root, ...words], {
     reject: false,
     stdin: 'ignore',
     extendEnv: false,
@@ -88,6 +89,10 @@ export async function makeInitramfs(request: InitramfsRequest): Promise<string> 
       LC_ALL: 'C.UTF-8',
     },
   });
+  // It works in a copy that goes away with us.
+  const forget = onExit(() => running.kill('SIGKILL'));
+  const ran = await running;
+  forget();
   if (ran.failed) throw new SealtreeError('unsupported', `${generator}: ${failureOf(ran)}`);
   const made = tree.read(place, IMAGE_LIMIT);
   if (made === undefined) throw new SealtreeError('unsupported', `${generator} made no initramfs`);

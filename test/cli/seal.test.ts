@@ -11,9 +11,10 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import { gunzipSync, gzipSync } from 'node:zlib';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { sealtree, sealtreeOk } from '../run.ts';
+import { sealtree, sealtreeOk, startSealtree } from '../run.ts';
 
 const VERSION = '6.12-test';
 const MODULES = `usr/lib/modules/${VERSION}`;
@@ -97,6 +98,34 @@ describe('seal', () => {
     const archive = gunzipSync(readFileSync(join(folder, 'image'))).toString('latin1');
     const paths = ['crc16', 'fs/jbd2', 'fs/ext4', 'own'].map((name) => `/${MODULES}/kernel/${name}.ko\n`);
     expect(archive).toContain(paths.join(''));
+  });
+
+  it('adds program and policy to an initramfs that is there', () => {
+    expect(seal().status).toBe(0);
+    const image = Buffer.from(cat(`/${MODULES}/initramfs.img`), 'latin1');
+    writeFileSync(join(folder, 'image'), image);
+    const ran = seal('--initramfs=image', '--json');
+    expect({ status: ran.status, stderr: ran.stderr }).toEqual({ status: 0, stderr: '' });
+    const now = Buffer.from(cat(`/${MODULES}/initramfs.img`), 'latin1');
+    expect(now.subarray(0, image.length).equals(image)).toBe(true);
+    writeFileSync(join(folder, 'image'), now);
+    const inspected = sealtreeOk(['initramfs', 'inspect', 'image'], { cwd: folder });
+    expect(inspected).toContain(
+      `key             ${JSON.parse(ran.stdout).publicKey}  /usr/lib/sealtree/sealed.conf\n`,
+    );
+  });
+
+  it('leaves nothing behind when it is ended', async () => {
+    put('tree/usr/bin/dracut', '');
+    const child = startSealtree(['seal', `--program=${PROGRAM}`, '--output=out', 'tree'], { cwd: folder });
+    const copies = () =>
+      (existsSync(join(folder, 'out')) ? readdirSync(join(folder, 'out')) : []).filter((name) =>
+        name.startsWith('.'),
+      );
+    while (copies().length === 0 && child.exitCode === null) await setTimeout(2);
+    child.kill('SIGTERM');
+    await new Promise((resolve) => child.once('exit', resolve));
+    expect(copies()).toEqual([]);
   });
 
   it('seals the tree in place where it is asked to, and once more over that', () => {
