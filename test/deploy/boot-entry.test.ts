@@ -1,4 +1,5 @@
 /** Boot entries: the text of one is that of the golden sysroot of ostree 2026.4 (test/vectors/ostree/deploy). */
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { byteString } from '../../src/core/bytes/byte-string.ts';
 import {
@@ -10,6 +11,7 @@ import {
   parseEntry,
   withValues,
 } from '../../src/deploy/boot-entry.ts';
+import { KernelArguments } from '../../src/deploy/kernel-arguments.ts';
 import { prettyName } from '../../src/deploy/os-release.ts';
 
 const GOLDEN = byteString(
@@ -52,6 +54,30 @@ describe('a boot entry', () => {
     ['ostree-1+-1.conf', 0, 0],
   ])('%s has %i tries left and %i made', (name, left, done) => {
     expect(bootTries(byteString(name))).toEqual({ left, done });
+  });
+});
+
+describe('any text', () => {
+  const line = fc.stringMatching(/^[ -~\t]{0,60}$/);
+
+  it('that is read as an entry is written as one that reads the same', () => {
+    fc.assert(
+      fc.property(fc.array(line), (lines) => {
+        const entry = parseEntry(byteString(lines.join('\n')), NAME);
+        const again = parseEntry(formatEntry(entry), NAME);
+        expect([...again.values].sort()).toEqual([...entry.values].sort());
+        expect(again.overlayInitrds).toEqual(entry.overlayInitrds);
+      }),
+    );
+  });
+
+  it('that is split into kernel arguments and joined again stays as it is', () => {
+    fc.assert(
+      fc.property(line, (text) => {
+        const words = KernelArguments.from(byteString(text.replaceAll('\t', ' '))).toText();
+        expect(KernelArguments.from(words).toText()).toBe(words);
+      }),
+    );
   });
 });
 
