@@ -11,8 +11,8 @@ import { execa } from 'execa';
 import { byteString } from '../core/bytes/byte-string.ts';
 import { SealtreeError } from '../core/errors.ts';
 import { ioError } from '../node/io-error.ts';
+import { failureOf } from '../node/program-failure.ts';
 import { forgetTemporary, registerTemporary } from '../node/temporary.ts';
-import { failureOf } from './run.ts';
 
 /** The first release of Debian that has both packages of QuickJS. */
 const SUITE = 'trixie';

@@ -12,9 +12,9 @@ import { execa } from 'execa';
 import { byteString } from '../core/bytes/byte-string.ts';
 import { SealtreeError } from '../core/errors.ts';
 import { ioError } from '../node/io-error.ts';
+import { failureOf } from '../node/program-failure.ts';
 import { forgetTemporary, registerTemporary } from '../node/temporary.ts';
 import { commandInRoot, defaultBuildRoot, ensureBuildRoot } from './build-root.ts';
-import { failureOf } from './run.ts';
 
 export interface BuildOptions {
   /**

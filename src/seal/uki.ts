@@ -4,9 +4,9 @@ import { join } from 'node:path';
 import { execa } from 'execa';
 import { type ByteString, displayByteString } from '../core/bytes/byte-string.ts';
 import { SealtreeError } from '../core/errors.ts';
-import { failureOf } from '../initramfs/run.ts';
 import { temporaryName } from '../node/atomic-file.ts';
 import { fsPath } from '../node/fs-path.ts';
+import { failureOf } from '../node/program-failure.ts';
 import { forgetTemporary, registerTemporary } from '../node/temporary.ts';
 
 export interface UkiRequest {
