@@ -13,12 +13,12 @@ import { readFileLimited } from '../node/read-file.ts';
 import type { BootVersion } from './boot-entries.ts';
 import { type BootEntry, entryValue, withValues } from './boot-entry.ts';
 import { commitText } from './commit-text.ts';
+import { copyTree } from './copy-tree.ts';
 import { bootArgument, type Deployment, deploymentPath, kernelFolder } from './deployment.ts';
 import { copyFile, ensureDirectory, isThere, statusOf, syncDirectory, withDirectory } from './files.ts';
 import { resolveInside } from './inside.ts';
 import { KernelArguments } from './kernel-arguments.ts';
 import { type BootFile, findKernel, type KernelLayout } from './kernel-layout.ts';
-import { copyTree } from './merge-etc.ts';
 import { prettyName } from './os-release.ts';
 import { inSysroot, type Sysroot } from './sysroot.ts';
 

@@ -7,12 +7,12 @@ import { closeSync, constants } from 'node:fs';
 import { type ByteString, byteString, displayByteString } from '../core/bytes/byte-string.ts';
 import { SealtreeError } from '../core/errors.ts';
 import { isDirectory, isRegular, isSymlink } from '../core/fs/mode.ts';
-import { readEntries } from '../node/directory.ts';
 import { joinPath } from '../node/fs-path.ts';
 import { ioError, isErrno } from '../node/io-error.ts';
-import { AT_FDCWD, type FileStatus, makeDirectoryAt, openAt, statAt, unlinkAt } from '../node/syscalls.ts';
+import { type FileStatus, makeDirectoryAt, openAt, unlinkAt } from '../node/syscalls.ts';
 import { statIfThere } from '../repo/checkout-file.ts';
 import { diffTrees, fileSystemDirectory } from '../repo/diff.ts';
+import { copyTree } from './copy-tree.ts';
 import { copyDirectoryAttributes, copyFile, openDirectory, removeTree, statusOf } from './files.ts';
 import { resolveInside } from './inside.ts';
 
@@ -158,39 +158,4 @@ function copyAttributes(source: ByteString, target: number): void {
 function copyOne(source: ByteString, status: FileStatus, directory: number, name: ByteString): void {
   if (!isRegular(status.mode) && !isSymlink(status.mode)) return;
   copyFile(source, status, directory, name, { xattrs: true, replace: true });
-}
-
-/**
- * Copies a directory and all in it.
- *
- * @param xattrs whether extended attributes go along
- */
-export function copyTree(source: ByteString, directory: number, name: ByteString, xattrs = true): void {
-  const base = byteString(`/proc/self/fd/${directory}`);
-  const waiting = [{ source, target: joinPath(base, name) }];
-  for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
-    try {
-      makeDirectoryAt(AT_FDCWD, next.target, 0o700);
-    } catch (error) {
-      if (!isErrno(error, 'EEXIST')) throw ioError('mkdirat', error);
-    }
-    const from = openDirectory(next.source, { follow: false });
-    try {
-      const to = openDirectory(next.target, { follow: false });
-      try {
-        copyDirectoryAttributes(from, to, xattrs);
-        for (const { name: child } of readEntries(from)) {
-          const path = joinPath(next.source, child);
-          const status = statAt(from, child);
-          if (isDirectory(status.mode)) waiting.push({ source: path, target: joinPath(next.target, child) });
-          else if (isRegular(status.mode) || isSymlink(status.mode))
-            copyFile(path, status, to, child, { xattrs, replace: true });
-        }
-      } finally {
-        closeSync(to);
-      }
-    } finally {
-      closeSync(from);
-    }
-  }
 }

@@ -6,8 +6,8 @@
 import { chmodSync, closeSync, mkdirSync, readdirSync, renameSync, symlinkSync } from 'node:fs';
 import { type ByteString, byteString, displayByteString } from '../core/bytes/byte-string.ts';
 import { malformed, SealtreeError } from '../core/errors.ts';
+import { copyTree } from '../deploy/copy-tree.ts';
 import { openDirectory, removeTree, statusOf } from '../deploy/files.ts';
-import { copyTree } from '../deploy/merge-etc.ts';
 import { fsPath, joinPath } from '../node/fs-path.ts';
 import { ioError, isErrno } from '../node/io-error.ts';
 
