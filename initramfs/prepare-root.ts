@@ -4,9 +4,9 @@
  * 2026.4; docs/boot.md says where it is stricter. As process 1 it is /init of an initramfs.
  * @module
  */
-import { byteString, bytesOf, utf8ByteString } from '../src/core/bytes/byte-string.ts';
+import { byteString, bytesOf, displayByteString, utf8ByteString } from '../src/core/bytes/byte-string.ts';
 import { SealtreeError } from '../src/core/errors.ts';
-import { boot, readCommandLine, softReboot } from './boot.ts';
+import { boot, type Refused, readCommandLine, softReboot } from './boot.ts';
 import { init } from './init.ts';
 import { commandLine, kernel, succeed } from './sys.ts';
 import { writeAll } from './system.ts';
@@ -19,21 +19,23 @@ const STDOUT = 1;
 main();
 
 function main(): void {
-  const [sysroot, cmdline] = commandLine.slice(1);
-  if (sysroot === '--version') {
-    writeAll(STDOUT, bytesOf(utf8ByteString(`${SEALTREE_PROGRAM}\n`)));
-  } else if (kernel.getpid() === 1) {
-    init();
-  } else if (sysroot === undefined) {
-    throw new SealtreeError('usage', 'usage: ostree-prepare-root SYSROOT [KERNEL_CMDLINE]');
-  } else {
-    const [first, second] = [sysroot, cmdline];
-    const refused =
-      first === '--soft-reboot'
-        ? softReboot(second ?? byteString(''))
-        : boot(first, second ?? readCommandLine());
-    // What is thrown is printed behind the program's name, and the exit status is 1.
-    if (refused !== undefined) throw new SealtreeError('mismatch', refused.lines.join('\n'));
-  }
+  const [first, second] = commandLine.slice(1);
+  // Before any word: the kernel hands to process 1 what stands on its command line and means nothing to itself.
+  if (kernel.getpid() === 1) init();
+  else if (first === '--version') writeAll(STDOUT, bytesOf(utf8ByteString(`${SEALTREE_PROGRAM}\n`)));
+  else if (first === '--soft-reboot') finish(softReboot(second ?? byteString('')));
+  else if (first === undefined) throw usage('usage: ostree-prepare-root SYSROOT [KERNEL_CMDLINE]');
+  else if (first.startsWith('-'))
+    throw usage(`Error parsing options: Unknown option ${displayByteString(first)}`);
+  else finish(boot(first, second ?? readCommandLine()));
   succeed();
+}
+
+/** What is thrown is printed behind the program's name, and the exit status is 1. */
+function finish(refused: Refused | undefined): void {
+  if (refused !== undefined) throw new SealtreeError('mismatch', refused.lines.join('\n'));
+}
+
+function usage(message: string): SealtreeError {
+  return new SealtreeError('usage', message);
 }

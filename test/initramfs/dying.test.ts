@@ -144,3 +144,11 @@ it('without a word it asks for one', () => {
     stderr: 'ostree-prepare-root: usage: ostree-prepare-root SYSROOT [KERNEL_CMDLINE]\n',
   });
 });
+
+it('takes no option that it does not know', () => {
+  // As ostree-prepare-root's own option parser says it.
+  expect(run([bootProgram(), '--nonsense', '/sysroot'])).toMatchObject({
+    status: 1,
+    stderr: 'ostree-prepare-root: Error parsing options: Unknown option --nonsense\n',
+  });
+});

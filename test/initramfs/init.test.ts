@@ -60,7 +60,7 @@ const SCRIPT = `
   timeout --signal=KILL "$SECONDS_TO_LIVE" unshare --pid --fork --kill-child sh -euc '
     mount -t proc proc "$0/proc"
     mount --bind "$0/cmdline" "$0/proc/cmdline"
-    exec chroot "$0" /init word another' "$R"
+    exec chroot "$0" /init --version another' "$R"
 `;
 
 function start(cmdline: string, files: Record<string, string> = {}, seconds = 20, onDisk = false) {
