@@ -7,7 +7,8 @@ check() {
 }
 
 depends() {
-    echo systemd systemd-initrd
+    # The last one for emergency.service, which a refusal ends in.
+    echo systemd systemd-initrd dracut-systemd
 }
 
 installkernel() {

@@ -62,6 +62,7 @@ export const OPTIONAL_PATHS: readonly ByteString[] = [
     'emergency.service.d',
     'rescue.service.d',
     'dracut-emergency.service.d',
+    'debug-shell.service.d',
   ].map(unitDropIn),
   byteString('/usr/share/initramfs-tools/scripts/panic/sealtree'),
 ];
@@ -112,6 +113,7 @@ export function planInstall(request: InstallRequest, facts: RootFacts, template:
           ...['emergency', 'rescue', 'dracut-emergency'].map((name) =>
             copy(unitDropIn(`${name}.service.d`), 'systemd/sealed-emergency.conf'),
           ),
+          copy(unitDropIn('debug-shell.service.d'), 'systemd/sealed-debug-shell.conf'),
           copy('/usr/share/initramfs-tools/scripts/panic/sealtree', 'initramfs-tools/panic', 0o755),
         ]
       : [];

@@ -197,6 +197,12 @@ describe('an initramfs by a real generator', () => {
       ],
     },
     {
+      name: 'gives no shell to who asks for one',
+      generator: 'dracut',
+      append: 'rd.break=pre-mount',
+      shows: [/The system was not verified and is not started/, /reboot: Power down/],
+    },
+    {
       name: 'of initramfs-tools says what is wrong, and powers off whatever panic= says',
       generator: 'initramfs-tools',
       append: 'panic=-1',

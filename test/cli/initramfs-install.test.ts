@@ -59,6 +59,7 @@ describe('initramfs install', () => {
       '644 usr/lib/sealtree/initramfs.files',
       '644 usr/lib/sealtree/installed',
       '644 usr/lib/sealtree/sealed.conf',
+      '644 usr/lib/sealtree/systemd/debug-shell.service.d/sealtree.conf',
       '644 usr/lib/sealtree/systemd/dracut-emergency.service.d/sealtree.conf',
       '644 usr/lib/sealtree/systemd/emergency.service.d/sealtree.conf',
       '644 usr/lib/sealtree/systemd/initrd-root-fs.target.d/sealtree.conf',
@@ -182,6 +183,7 @@ describe('initramfs install', () => {
       '/usr/lib/sealtree/systemd/emergency.service.d/sealtree.conf',
       '/usr/lib/sealtree/systemd/rescue.service.d/sealtree.conf',
       '/usr/lib/sealtree/systemd/dracut-emergency.service.d/sealtree.conf',
+      '/usr/lib/sealtree/systemd/debug-shell.service.d/sealtree.conf',
       '/usr/share/initramfs-tools/scripts/panic/sealtree',
     ]);
   });
