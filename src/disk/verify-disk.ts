@@ -8,7 +8,7 @@ import { type ByteString, byteString, byteStringFrom, displayByteString } from '
 import { hexOf } from '../core/bytes/hex.ts';
 import { parseKeyfile } from '../core/conf/keyfile.ts';
 import { readImage } from '../core/erofs/reader.ts';
-import { SealtreeError } from '../core/errors.ts';
+import { prefixed, SealtreeError } from '../core/errors.ts';
 import type { Ext4Inode, Ext4Reader } from '../core/ext4/reader.ts';
 import { examineVerity } from '../core/ext4/verity.ts';
 import { isHardLink } from '../core/fs/file-tree.ts';
@@ -19,6 +19,9 @@ import { parseObjectPath } from '../core/ostree/objects.ts';
 import type { System } from '../core/system.ts';
 import { type BootFacts, decideBoot } from '../core/verify/boot.ts';
 import { type Check, type Damage, isValid, type Verification } from '../core/verify/report.ts';
+import { unpack } from '../initramfs/archives.ts';
+import { decompress } from '../initramfs/decompress.ts';
+import { systemOf } from '../initramfs/root-file-system.ts';
 import { opensslHash } from '../node/hash.ts';
 import { diskSystem } from './disk-system.ts';
 
@@ -36,6 +39,8 @@ export interface VerifyDiskOptions {
   /** What stands for the disk in paths. */
   readonly name: ByteString;
   readonly facts: Pick<BootFacts, 'cmdline' | 'root' | 'given'>;
+  /** Whether each deployment is judged by configuration, keys and sealed file of its own initramfs; `facts` has none then. */
+  readonly ownPolicy: boolean;
   readonly onProgress: (objects: number, bytes: number) => void;
 }
 
@@ -184,9 +189,10 @@ function verifyDeployment(
   path: ByteString,
   objects: ReadonlyMap<string, Examined>,
   used: Set<string>,
-  { system, name, facts }: VerifyDiskOptions,
+  { system, name, facts, ownPolicy }: VerifyDiskOptions,
 ): Verification {
-  const boot = decideBoot(diskSystem(reader, name, opensslHash, system), opensslHash, {
+  const elsewhere = ownPolicy ? ownInitramfs(reader, path) : system;
+  const boot = decideBoot(diskSystem(reader, name, opensslHash, elsewhere), opensslHash, {
     ...facts,
     sysroot: name,
     initramfs: true,
@@ -225,6 +231,23 @@ function verifyDeployment(
     plan: isValid(found) ? boot.plan : undefined,
     boot,
   };
+}
+
+/** The files of the initramfs that belongs to the kernel of a deployment. */
+function ownInitramfs(reader: Ext4Reader, deployment: ByteString): System {
+  const modules = byteString(`${deployment}/usr/lib/modules`);
+  for (const version of entriesOf(reader, reader.lookUp(modules)).keys()) {
+    const path = byteString(`${modules}/${version}/initramfs.img`);
+    const inode = reader.lookUp(path);
+    if (inode === undefined || !isRegular(inode.mode)) continue;
+    try {
+      if (inode.size > IMAGE_LIMIT) throw new SealtreeError('malformed', `${inode.size} bytes are too many`);
+      return systemOf(unpack(reader.read(inode, 0, inode.size), decompress).root);
+    } catch (error) {
+      throw error instanceof SealtreeError ? prefixed(displayByteString(path), error) : error;
+    }
+  }
+  throw new SealtreeError('missing', `${displayByteString(modules)}: no initramfs`);
 }
 
 /** The image's bytes, if there is an image; whether it is the right one the boot decision has said. */

@@ -18,13 +18,14 @@ import { sealtree, sealtreeOk, startSealtree } from '../run.ts';
 
 const VERSION = '6.12-test';
 const MODULES = `usr/lib/modules/${VERSION}`;
-/** Stands for the boot program: any executable will do where nothing is booted. */
-const PROGRAM = '/bin/true';
+/** Stands for the boot program, which is known by its name and version in it. */
+const PROGRAM = 'program';
 
 let folder: string;
 
 beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), 'sealtree-seal-'));
+  put(PROGRAM, '\x7fELF sealtree ostree-prepare-root 0.1.0');
   put('tree/boot/vmlinuz-6.12-test', 'kernel');
   put('tree/etc/hostname', 'host');
   put('tree/tmp/rubbish', '');

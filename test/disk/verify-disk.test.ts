@@ -58,6 +58,7 @@ function verify(reader: Ext4Reader) {
       root: byteString(''),
       given: { config: { path: undefined, config: STRICT_CONFIG }, keys: [] },
     },
+    ownPolicy: false,
     onProgress: () => {},
   });
 }

@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { DISK_TOOLS } from '../disk-tools.ts';
 import { requires } from '../requires.ts';
-import { link, run } from '../run.ts';
+import { link, run, sealtree } from '../run.ts';
 
 const SCRIPT = fileURLToPath(new URL('../../keys/build-disk.sh', import.meta.url));
 
@@ -29,6 +29,7 @@ describe('build-disk.sh', () => {
     writeFileSync(join(modules, 'vmlinuz'), 'kernel');
     writeFileSync(join(modules, 'modules.dep'), '');
     writeFileSync(join(folder, 'tree/usr/lib/os-release'), 'ID=x\nPRETTY_NAME="X 1"\n');
+    writeFileSync(join(folder, 'program'), '\x7fELF sealtree ostree-prepare-root 0.1.0');
     writeFileSync(join(folder, 'programs/ukify'), UKIFY, { mode: 0o755 });
   });
 
@@ -39,7 +40,7 @@ describe('build-disk.sh', () => {
       cwd: folder,
       env: {
         SEALTREE: link(),
-        SEAL_OPTIONS: '--program=/bin/true --generator=minimal',
+        SEAL_OPTIONS: '--program=program --generator=minimal',
         SOURCE_DATE_EPOCH: '1700000000',
         PATH: `${folder}/programs:${process.env.PATH}`,
         ...env,
@@ -57,6 +58,13 @@ describe('build-disk.sh', () => {
       'initramfs-root-binding.key',
       'repo',
     ]);
+    // The system boots itself, and is asked by the policy that it carries.
+    const asked = (...words: string[]) =>
+      sealtree(['image', 'verify', '--own-initramfs', ...words, 'plain/disk.raw'], { cwd: folder });
+    expect(asked('--cmdline=quiet').stdout).toContain('yes   sealed file: sealed: at least mode signed');
+    expect(asked('--cmdline=quiet').status).toBe(0);
+    expect(asked('--cmdline=init=/bin/sh').status).toBe(3);
+    expect(asked('--keys-file=plain/initramfs-root-binding.key').status).toBe(2);
     expect(
       run(['sha256sum', '--check', '--quiet', 'SHA256SUMS'], { cwd: join(folder, 'plain') }).status,
     ).toBe(0);
