@@ -1,5 +1,5 @@
 /** What dracut and initramfs-tools make of an install, and what the machine does that boots it. @module */
-import { readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { copyFileSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect } from 'vitest';
 import { byteString } from '../../src/core/bytes/byte-string.ts';
@@ -11,7 +11,7 @@ import { expectSuccess, run, sealtree, sealtreeOk } from '../run.ts';
 import { removeDirectory, scratchDirectory } from '../trees.ts';
 import { cpio } from './cpio.ts';
 import { runMachine, type Stopped } from './machine.ts';
-import { bootCommand, kernelFiles } from './root.ts';
+import { bootCommand, bootRoot, kernelFiles } from './root.ts';
 import { type SystemTree, systemTree } from './system-root.ts';
 
 const { describe, it } = requires({ root: true, boot: true, mount: 'overlay' });
@@ -138,6 +138,24 @@ describe('an initramfs by a real generator', () => {
       '/scripts/init-bottom/sealtree',
       '/scripts/init-bottom/udev',
     ]);
+  });
+
+  it('is found in a unified kernel image by ukify, which puts one initramfs behind the other', () => {
+    copyFileSync(kernelFiles('testing').vmlinuz, join(scratch, 'vmlinuz'));
+    const script = `
+      mount --bind "$1" "$2/mnt"
+      exec chroot "$2" ukify build --linux=/mnt/vmlinuz --initrd=/mnt/initramfs-tools-drop-in --initrd=/mnt/dracut-sealed \\
+        --cmdline='root=/dev/vda quiet' --os-release=ID=test --output=/mnt/test.efi`;
+    const command = ['unshare', '--mount', 'sh', '-euc', script, 'sh', scratch, bootRoot() as string];
+    expectSuccess(run(command, { env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin' } }), command);
+    const found = inspect(join(scratch, 'test.efi'));
+    expect(found).toMatchObject({
+      ...signed,
+      section: '.initrd',
+      cmdline: 'root=/dev/vda quiet',
+      sealed: true,
+    });
+    expect(found.starts.map(({ by }) => by)).toEqual(['systemd', 'initramfs-tools']);
   });
 
   it('is not made at all where a part of it is missing', async () => {

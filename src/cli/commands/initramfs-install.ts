@@ -16,7 +16,7 @@ const SEALED_MODES = ['signed', 'verity', 'yes'] as const;
 export const verb: Verb = {
   tool: 'sealtree',
   path: ['initramfs', 'install'],
-  summary: 'put boot program, policy and keys where dracut, initramfs-tools and mkinitcpio find them',
+  summary: 'put boot program, policy and keys into a tree that an initramfs is made of',
   operands: '',
   options: [
     { flags: '--root <directory>', description: 'root tree that the initramfs will be made from' },
