@@ -107,18 +107,25 @@ needs.describe('a tree that was sealed', () => {
     return { shown: stopped.console.replaceAll('\r', ''), seconds: stopped.seconds };
   }
 
-  function changed(name: string, path: string, at: number): void {
+  /** @param at offset in the file, or where its descriptor has the root hash: at the start of its last block */
+  function changed(name: string, path: string, at: number | 'root hash'): void {
     spawnSync('cp', ['--sparse=always', 'disk.raw', name], { cwd: folder });
     const shown = join(folder, name);
     const disk = openDisk(byteString(shown));
     const { reader, partition } = findRoot(disk, shown);
     const inode = reader.lookUp(byteString(`ostree/deploy/default/deploy/${facts.commit}.0/${path}`));
-    const extent =
-      inode &&
-      reader.extents(inode).find(({ logical, length }) => at < (logical + length) * reader.blockSize);
+    const extents = inode === undefined ? [] : reader.extents(inode);
+    const last = extents.at(-1);
+    const offset =
+      at !== 'root hash' || last === undefined
+        ? at
+        : (last.logical + last.length - 1) * reader.blockSize + 16;
+    const extent = extents.find(
+      ({ logical, length }) => Number(offset) < (logical + length) * reader.blockSize,
+    );
     disk.close();
     if (extent === undefined || partition === undefined) throw new Error(`${path} has no byte ${at}`);
-    const place = partition.start + (extent.physical - extent.logical) * reader.blockSize + at;
+    const place = partition.start + (extent.physical - extent.logical) * reader.blockSize + Number(offset);
     const fd = openSync(shown, 'r+');
     const byte = new Uint8Array(1);
     readSync(fd, byte, 0, 1, place);
@@ -152,7 +159,7 @@ needs.describe('a tree that was sealed', () => {
   });
 
   it('does not boot with a changed descriptor of its image', async ({ task }) => {
-    changed('image.raw', '.ostree.cfs', 65536 + 16 + 4096 * 40);
+    changed('image.raw', '.ostree.cfs', 'root hash');
     const { shown, seconds } = await boot('image.raw');
     expect(shown).not.toContain('BOOTED');
     task.meta.boot = {
