@@ -27,6 +27,13 @@ export function copyRoot(source: ByteString, target: ByteString): void {
   const fd = openDirectory(byteString(target.slice(0, slash) || '/'));
   try {
     copyTree(source, fd, byteString(target.slice(slash + 1)));
+  } catch (error) {
+    // Only root may give files to others; the tree itself can be worked in.
+    const advice = isErrno(error, 'EPERM')
+      ? ': a copy with these owners takes root; --in-place makes none'
+      : '';
+    const { code, message, detail } = ioError(`copying ${displayByteString(source)}`, error);
+    throw new SealtreeError(code, message + advice, detail);
   } finally {
     closeSync(fd);
   }
