@@ -482,6 +482,9 @@ function errors({ stderr }: CaseResult): string {
     .join('\n');
 }
 
+/** Keys of /run/ostree-booted that differ from boot to boot. */
+const MASKED: ReadonlySet<string> = new Set(['backing-root-device-inode', 'transient-etc']);
+
 /** What `look` shows, with what differs from run to run masked, and the keys of /run/ostree-booted. */
 function booted(text: string): { mounts: string[]; metadata: unknown[] } {
   const lines = text.trim().split('\n');
@@ -490,8 +493,6 @@ function booted(text: string): { mounts: string[]; metadata: unknown[] } {
   const metadata = decodeVariant(byteString('a{sv}'), data, 'ostree-booted') as [ByteString, Variant][];
   return {
     mounts: lines.filter((line) => !line.startsWith('booted ')),
-    metadata: metadata.map(([key, { type, value }]) =>
-      key === 'backing-root-device-inode' ? [key, type] : [key, type, value],
-    ),
+    metadata: metadata.map(([key, { type, value }]) => (MASKED.has(key) ? [key, type] : [key, type, value])),
   };
 }
