@@ -1,0 +1,185 @@
+/**
+ * A Debian system as it would be shipped: a root tree, sealed by `seal` with each kind of initramfs, put on a disk by
+ * `image` on this machine, and booted to the login prompt, where the system itself says what it runs on.
+ */
+import { copyFileSync, mkdirSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { type ByteString, byteString } from '../../src/core/bytes/byte-string.ts';
+import { decodeVariant } from '../../src/core/gvariant/decode.ts';
+import type { Variant } from '../../src/core/gvariant/value.ts';
+import { bootProgram } from '../initramfs/program.ts';
+import { requires } from '../requires.ts';
+import { expectSuccess, run, sealtreeOk } from '../run.ts';
+import { removeDirectory, scratchDirectory } from '../trees.ts';
+import { runMachine } from './machine.ts';
+import { bootRoot, kernelFiles } from './root.ts';
+import { systemRoot } from './system-root.ts';
+
+const KERNEL = 'testing';
+
+const REPORT = `#!/bin/sh
+exec >/dev/ttyS1 2>&1
+echo "state $(systemctl is-system-running --wait)"
+systemctl --failed --no-legend --plain
+journalctl --boot --quiet --output=cat --unit=boot.mount --unit=e2scrub_reap.service
+ls -la /boot /sysroot/boot
+grep ' / / ' /proc/self/mountinfo
+findmnt -rn -o TARGET,FSTYPE,OPTIONS
+echo "booted $(base64 -w 0 /run/ostree-booted)"
+for place in / /usr /etc /var /sysroot; do
+  if touch $place/.probe 2>/dev/null; then rm $place/.probe; echo "writable $place"; fi
+done
+ostree admin status
+journalctl --boot --output=cat --quiet MESSAGE_ID=57afac1460eb4434a41d292d7173634c
+od -An -tu1 /sys/firmware/efi/efivars/SecureBoot-* 2>/dev/null | sed 's/^/SecureBoot/'
+dd if=/dev/urandom of=/var/kept count=1 status=none && echo "kept"
+echo end
+systemctl poweroff --force --force
+`;
+
+const UNIT = `[Unit]
+Description=Report of the test
+[Service]
+ExecStart=/usr/lib/report
+[Install]
+WantedBy=multi-user.target
+`;
+
+const { describe } = requires({ root: true, boot: true, mount: 'overlay' });
+
+interface System {
+  readonly name: string;
+  readonly generator: 'dracut' | 'mkinitramfs' | 'minimal';
+  readonly uki?: true;
+}
+
+const SYSTEMS: readonly System[] = [
+  { name: 'dracut and systemd', generator: 'dracut' },
+  { name: 'initramfs-tools', generator: 'mkinitramfs' },
+  { name: 'the boot program as process 1', generator: 'minimal' },
+  { name: 'a signed UKI, started by firmware with Secure Boot', generator: 'minimal', uki: true },
+];
+
+describe('a sealed Debian system', () => {
+  let scratch = '';
+  let tree = '';
+  beforeAll(() => {
+    scratch = scratchDirectory('whole');
+    tree = makeTree(join(scratch, 'tree'));
+  });
+  afterAll(() => removeDirectory(scratch));
+
+  for (const system of SYSTEMS) {
+    it(system.name, async ({ task }) => {
+      const folder = join(scratch, system.name.replaceAll(/\W+/g, '-'));
+      mkdirSync(folder);
+      const { commit, disk, initrd, digest } = seal(tree, folder, system);
+      const machine = { append: 'root=/dev/vda2 rw console=ttyS0', disks: [{ path: disk }], folder };
+      const { vmlinux } = kernelFiles(KERNEL);
+      const stopped = await runMachine({
+        ...machine,
+        ...(system.uki ? { kernel: '', initrd: '', qemu: firmware(folder) } : { kernel: vmlinux, initrd }),
+        memory: 2048,
+        timeout: 300_000,
+      });
+      const { report, console: shown, seconds, complaint } = stopped;
+      const context = `${complaint}\n${shown.slice(-6000)}\n${report}`;
+      task.meta.boot = { expected: 'login', seen: 'no login', seconds };
+      expect(shown, context).toMatch(/ login: /);
+      expect(report, context).toMatch(/^end$/m);
+      expect(report).toMatch(/^state running$/m);
+      expect(report).toMatch(/^\/ overlay ro,.*verity=require$/m);
+      expect(report).toMatch(new RegExp(`^booting .*${commit}.*mode signed, sealed; signed with key`, 'm'));
+      expect(report).toMatch(/^writable \/etc\nwritable \/var$/m);
+      expect(report).toMatch(new RegExp(`\\* \\S+ ${commit}\\.0`));
+      if (system.uki) expect(report).toMatch(/^SecureBoot +\d+ +\d+ +\d+ +\d+ +1$/m);
+      const encoded = /^booted (\S+)$/m.exec(report)?.[1] ?? '';
+      const data = new Uint8Array(Buffer.from(encoded, 'base64'));
+      const booted = decodeVariant(byteString('a{sv}'), data, 'ostree-booted') as [ByteString, Variant][];
+      expect(Object.fromEntries(booted.map(([key, { value }]) => [key, value]))).toMatchObject({
+        composefs: true,
+        'composefs.verity': true,
+        'composefs.signed': '/etc/ostree/initramfs-root-binding.key',
+      });
+      expect(digest).toMatch(/^[0-9a-f]{64}$/);
+      task.meta.boot = { expected: 'login', seen: 'login, running, verity=require, signed', seconds };
+    });
+  }
+});
+
+/** The root tree of a system with a kernel, its login prompt on the serial port, and the report. */
+function makeTree(tree: string): string {
+  const { modules, release, vmlinuz } = kernelFiles(KERNEL);
+  const sh = (script: string) =>
+    expectSuccess(run(['sh', '-euc', script, 'sh', tree, systemRoot(), modules]), [script]);
+  sh(`cp -a "$2" "$1"; mkdir -p "$1/usr/lib/modules"; cp -a "$3" "$1/usr/lib/modules/"
+    cd "$1"; rm -rf usr/share/doc usr/share/man usr/share/locale var/cache/* var/lib/apt var/lib/dpkg etc/machine-id
+    rm -rf tmp/* run/* dev/* boot/*; : >etc/machine-id`);
+  copyFileSync(vmlinuz, join(tree, 'usr/lib/modules', release, 'vmlinuz'));
+  for (const name of readdirSync(dirname(vmlinuz)).filter((found) => found.startsWith('config-')))
+    copyFileSync(join(dirname(vmlinuz), name), join(tree, 'boot', name));
+  mkdirSync(join(tree, 'sysroot'), { recursive: true });
+  if (!readdirSync(tree).includes('ostree')) symlinkSync('sysroot/ostree', join(tree, 'ostree'));
+  writeFileSync(join(tree, 'usr/lib/report'), REPORT, { mode: 0o755 });
+  writeFileSync(join(tree, 'usr/lib/systemd/system/report.service'), UNIT);
+  mkdirSync(join(tree, 'usr/lib/systemd/system/multi-user.target.wants'), { recursive: true });
+  symlinkSync(
+    '../report.service',
+    join(tree, 'usr/lib/systemd/system/multi-user.target.wants/report.service'),
+  );
+  return tree;
+}
+
+/** Seals the tree and makes a disk of it. */
+function seal(tree: string, folder: string, { generator, uki }: System) {
+  const { release } = kernelFiles(KERNEL);
+  const repo = join(folder, 'repo');
+  const image = join(folder, 'os.efi');
+  const keys = join(bootRoot() as string, 'usr/share/ovmf/PkKek-1-snakeoil');
+  const kargs = ['root=/dev/vda2', 'rw', 'console=ttyS0'].map((argument) => `--karg=${argument}`);
+  const signed = [`--uki=${image}`, `--secure-boot-key=${keys}.key`, `--certificate=${keys}.pem`];
+  const sealed = sealtreeOk(
+    [
+      'seal',
+      '--json',
+      `--repo=${repo}`,
+      `--output=${folder}`,
+      `--program=${bootProgram()}`,
+      `--generator=${generator}`,
+      ...kargs,
+      ...(uki ? signed : []),
+      tree,
+    ],
+    { timeout: 600_000 },
+  );
+  const { commit } = JSON.parse(sealed) as { commit: string };
+  const disk = join(folder, 'disk.raw');
+  const boot = uki ? ['--boot=esp', `--boot-file=EFI/Linux/os.efi=${image}`] : ['--boot=ext4'];
+  sealtreeOk(['image', `--repo=${repo}`, '--ref=os', `--output=${disk}`, ...kargs, ...boot], {
+    timeout: 600_000,
+  });
+  const initrd = join(folder, 'initrd');
+  const data = sealtreeOk(['cat', `--repo=${repo}`, 'os', `/usr/lib/modules/${release}/initramfs.img`]);
+  writeFileSync(initrd, Buffer.from(data, 'latin1'));
+  const digest = sealtreeOk([
+    'show',
+    `--repo=${repo}`,
+    '--print-metadata-key=ostree.composefs.digest.v0',
+    '--print-hex',
+    'os',
+  ]).trim();
+  rmSync(repo, { recursive: true });
+  return { commit, disk, initrd, digest };
+}
+
+/** OVMF that starts only what is signed with the snakeoil key. */
+function firmware(folder: string): string[] {
+  const ovmf = join(bootRoot() as string, 'usr/share/OVMF');
+  copyFileSync(join(ovmf, 'OVMF_VARS_4M.snakeoil.fd'), join(folder, 'vars.fd'));
+  return [
+    ...['-machine', 'smm=on', '-global', 'driver=cfi.pflash01,property=secure,value=on'],
+    ...['-drive', `if=pflash,unit=0,format=raw,read-only=on,file=${join(ovmf, 'OVMF_CODE_4M.secboot.fd')}`],
+    ...['-drive', `if=pflash,unit=1,format=raw,file=${join(folder, 'vars.fd')}`],
+  ];
+}
