@@ -2,7 +2,17 @@
  * A Debian system as it would be shipped: a root tree, sealed by `seal` with each kind of initramfs, put on a disk by
  * `image` on this machine, and booted to the login prompt, where the system itself says what it runs on.
  */
-import { copyFileSync, mkdirSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { createPrivateKey } from 'node:crypto';
+import {
+  copyFileSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { type ByteString, byteString } from '../../src/core/bytes/byte-string.ts';
@@ -22,8 +32,6 @@ const REPORT = `#!/bin/sh
 exec >/dev/ttyS1 2>&1
 echo "state $(systemctl is-system-running --wait)"
 systemctl --failed --no-legend --plain
-journalctl --boot --quiet --output=cat --unit=boot.mount --unit=e2scrub_reap.service
-ls -la /boot /sysroot/boot
 grep ' / / ' /proc/self/mountinfo
 findmnt -rn -o TARGET,FSTYPE,OPTIONS
 echo "booted $(base64 -w 0 /run/ostree-booted)"
@@ -31,7 +39,7 @@ for place in / /usr /etc /var /sysroot; do
   if touch $place/.probe 2>/dev/null; then rm $place/.probe; echo "writable $place"; fi
 done
 ostree admin status
-journalctl --boot --output=cat --quiet MESSAGE_ID=57afac1460eb4434a41d292d7173634c
+dmesg | sed -n 's/.*ostree-prepare-root: booting/booting/p'
 od -An -tu1 /sys/firmware/efi/efivars/SecureBoot-* 2>/dev/null | sed 's/^/SecureBoot/'
 dd if=/dev/urandom of=/var/kept count=1 status=none && echo "kept"
 echo end
@@ -51,14 +59,20 @@ const { describe } = requires({ root: true, boot: true, mount: 'overlay' });
 interface System {
   readonly name: string;
   readonly generator: 'dracut' | 'mkinitramfs' | 'minimal';
+  readonly boot: 'ext4' | 'esp';
   readonly uki?: true;
 }
 
 const SYSTEMS: readonly System[] = [
-  { name: 'dracut and systemd', generator: 'dracut' },
-  { name: 'initramfs-tools', generator: 'mkinitramfs' },
-  { name: 'the boot program as process 1', generator: 'minimal' },
-  { name: 'a signed UKI, started by firmware with Secure Boot', generator: 'minimal', uki: true },
+  { name: 'dracut and systemd', generator: 'dracut', boot: 'ext4' },
+  { name: 'initramfs-tools', generator: 'mkinitramfs', boot: 'ext4' },
+  { name: 'the boot program as process 1', generator: 'minimal', boot: 'esp' },
+  {
+    name: 'a signed UKI, started by firmware with Secure Boot',
+    generator: 'minimal',
+    boot: 'esp',
+    uki: true,
+  },
 ];
 
 describe('a sealed Debian system', () => {
@@ -83,7 +97,8 @@ describe('a sealed Debian system', () => {
         memory: 2048,
         timeout: 300_000,
       });
-      const { report, console: shown, seconds, complaint } = stopped;
+      const { console: shown, seconds, complaint } = stopped;
+      const report = stopped.report.replaceAll('\r', '');
       const context = `${complaint}\n${shown.slice(-6000)}\n${report}`;
       task.meta.boot = { expected: 'login', seen: 'no login', seconds };
       expect(shown, context).toMatch(/ login: /);
@@ -92,7 +107,8 @@ describe('a sealed Debian system', () => {
       expect(report).toMatch(/^\/ overlay ro,.*verity=require$/m);
       expect(report).toMatch(new RegExp(`^booting .*${commit}.*mode signed, sealed; signed with key`, 'm'));
       expect(report).toMatch(/^writable \/etc\nwritable \/var$/m);
-      expect(report).toMatch(new RegExp(`\\* \\S+ ${commit}\\.0`));
+      // The real ostree reads a /boot with symlinks only.
+      if (system.boot === 'ext4') expect(report).toMatch(new RegExp(`\\* default ${commit}\\.0`));
       if (system.uki) expect(report).toMatch(/^SecureBoot +\d+ +\d+ +\d+ +\d+ +1$/m);
       const encoded = /^booted (\S+)$/m.exec(report)?.[1] ?? '';
       const data = new Uint8Array(Buffer.from(encoded, 'base64'));
@@ -115,7 +131,7 @@ function makeTree(tree: string): string {
     expectSuccess(run(['sh', '-euc', script, 'sh', tree, systemRoot(), modules]), [script]);
   sh(`cp -a "$2" "$1"; mkdir -p "$1/usr/lib/modules"; cp -a "$3" "$1/usr/lib/modules/"
     cd "$1"; rm -rf usr/share/doc usr/share/man usr/share/locale var/cache/* var/lib/apt var/lib/dpkg etc/machine-id
-    rm -rf tmp/* run/* dev/* boot/*; : >etc/machine-id`);
+    rm -rf tmp/* run/* dev/* boot/*; echo '/dev/vda1 /boot auto defaults 0 0' >etc/fstab; : >etc/machine-id`);
   copyFileSync(vmlinuz, join(tree, 'usr/lib/modules', release, 'vmlinuz'));
   for (const name of readdirSync(dirname(vmlinuz)).filter((found) => found.startsWith('config-')))
     copyFileSync(join(dirname(vmlinuz), name), join(tree, 'boot', name));
@@ -132,13 +148,12 @@ function makeTree(tree: string): string {
 }
 
 /** Seals the tree and makes a disk of it. */
-function seal(tree: string, folder: string, { generator, uki }: System) {
+function seal(tree: string, folder: string, { generator, uki, boot }: System) {
   const { release } = kernelFiles(KERNEL);
   const repo = join(folder, 'repo');
   const image = join(folder, 'os.efi');
-  const keys = join(bootRoot() as string, 'usr/share/ovmf/PkKek-1-snakeoil');
   const kargs = ['root=/dev/vda2', 'rw', 'console=ttyS0'].map((argument) => `--karg=${argument}`);
-  const signed = [`--uki=${image}`, `--secure-boot-key=${keys}.key`, `--certificate=${keys}.pem`];
+  const signed = uki ? [`--uki=${image}`, ...secureBootKeys(folder)] : [];
   const sealed = sealtreeOk(
     [
       'seal',
@@ -148,17 +163,20 @@ function seal(tree: string, folder: string, { generator, uki }: System) {
       `--program=${bootProgram()}`,
       `--generator=${generator}`,
       ...kargs,
-      ...(uki ? signed : []),
+      ...signed,
       tree,
     ],
-    { timeout: 600_000 },
+    { timeout: 600_000, env: { PATH: `${folder}:${process.env.PATH}` } },
   );
   const { commit } = JSON.parse(sealed) as { commit: string };
   const disk = join(folder, 'disk.raw');
-  const boot = uki ? ['--boot=esp', `--boot-file=EFI/Linux/os.efi=${image}`] : ['--boot=ext4'];
-  sealtreeOk(['image', `--repo=${repo}`, '--ref=os', `--output=${disk}`, ...kargs, ...boot], {
-    timeout: 600_000,
-  });
+  const files = uki ? [`--boot-file=EFI/Linux/os.efi=${image}`] : [];
+  sealtreeOk(
+    ['image', `--repo=${repo}`, '--ref=os', `--output=${disk}`, ...kargs, `--boot=${boot}`, ...files],
+    {
+      timeout: 600_000,
+    },
+  );
   const initrd = join(folder, 'initrd');
   const data = sealtreeOk(['cat', `--repo=${repo}`, 'os', `/usr/lib/modules/${release}/initramfs.img`]);
   writeFileSync(initrd, Buffer.from(data, 'latin1'));
@@ -171,6 +189,21 @@ function seal(tree: string, folder: string, { generator, uki }: System) {
   ]).trim();
   rmSync(repo, { recursive: true });
   return { commit, disk, initrd, digest };
+}
+
+/** The key and certificate that the firmware of Debian's tests trusts, and a ukify to sign with. */
+function secureBootKeys(folder: string): string[] {
+  const root = bootRoot() as string;
+  const snakeoil = join(root, 'usr/share/ovmf/PkKek-1-snakeoil');
+  const key = createPrivateKey({ key: readFileSync(`${snakeoil}.key`), passphrase: 'snakeoil' });
+  writeFileSync(join(folder, 'db.key'), key.export({ type: 'pkcs8', format: 'pem' }));
+  copyFileSync(`${snakeoil}.pem`, join(folder, 'db.pem'));
+  const script = `#!/bin/sh
+exec unshare --mount --propagation private sh -euc 'mkdir -p "$0$1"; mount --rbind "$1" "$0$1"; mount --rbind /dev "$0/dev"
+  mount -t proc proc "$0/proc"; shift; exec chroot "$0" /usr/bin/ukify "$@"' '${root}' '${tmpdir()}' "$@"
+`;
+  writeFileSync(join(folder, 'ukify'), script, { mode: 0o755 });
+  return [`--secure-boot-key=${join(folder, 'db.key')}`, `--certificate=${join(folder, 'db.pem')}`];
 }
 
 /** OVMF that starts only what is signed with the snakeoil key. */
