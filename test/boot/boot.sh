@@ -48,13 +48,31 @@ make_master() {
   umount master
 }
 
+# make_ours: the same tree deployed by our own verbs alone, on /disk/ours/master.ext4.
+make_ours() {
+  mkdir /disk/ours
+  cd /disk/ours
+  make_disk master.ext4
+  mkdir master
+  mount -o loop master.ext4 master
+  sealtree admin init-fs --modern master
+  sealtree config --repo=master/ostree/repo set ex-integrity.composefs true
+  sealtree admin stateroot-init --sysroot=master os
+  sealtree commit --repo=master/ostree/repo --branch=os/main --generate-composefs-metadata \
+    --sign-from-file=/disk/keys/build.secret /disk/tree2 >commit
+  sealtree admin deploy --sysroot=master --stateroot=os --karg=quiet os/main >/dev/null
+  sed -n 's/^options //p' master/boot/loader/entries/*.conf >cmdline
+  umount master
+}
+
 # object_path NAME TYPE: the path below objects of the commit whose checksum is in /disk/NAME.
 object_path() { sed "s,^..,&/,; s,\$,.$2," "/disk/$1"; }
 
-# begin [real]: the disk and the initramfs of this case. Sets $root, $sysroot, $repo, $commit, $other, $deployment.
+# begin [real]: the disk, of /disk or $from, and the initramfs of this case. Sets $sysroot, $repo, $commit, $other,
+# $deployment, $link and $cmdline.
 begin() {
-  cp --sparse=always /disk/master.ext4 disk
-  root=/tmp/case/root
+  from=${from:-/disk}
+  cp --sparse=always $from/master.ext4 disk
   mkdir -p root
   if [ "${1:-}" = real ]; then
     mount --bind / root
@@ -72,14 +90,13 @@ begin() {
   mount -o loop disk $sysroot
   cp /disk/keys/build root/etc/ostree/initramfs-root-binding.key
   repo=$sysroot/ostree/repo
-  commit=$(cat /disk/commit)
+  commit=$(cat $from/commit)
   other=$(cat /disk/other)
   deployment=$sysroot/ostree/deploy/os/deploy/$commit.0
   # Deployments are immutable, and their names are kept by links with a number that each deploy changes.
   chattr -i $sysroot/ostree/deploy/os/deploy/*.0
-  link=$(readlink -f $sysroot/ostree/boot.?)/os
-  link=$(echo $link/*)/0
-  cmdline="root=/dev/vda rw $(cat /disk/cmdline)"
+  link=$(echo "$(readlink -f $sysroot/ostree/boot.?)"/os/*/0)
+  cmdline="root=/dev/vda rw $(cat $from/cmdline)"
 }
 
 # config LINE…: prepare-root.conf.

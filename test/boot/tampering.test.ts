@@ -435,6 +435,27 @@ const compared: BootCase[] = Object.entries(COMPARED).map(([name, words]) => ({
   },
 }));
 
+/** A deployment of ours, booted by either program, and by ours as a signed one. */
+const ours: BootCase[] = [
+  ...[...compared, boots('signed', SIGNED, VERITY_ROOT)].map((given) => ({
+    ...given,
+    name: `our own deployment, ${given.name}`,
+    script: `from=/disk/ours; export from\n${given.script}`,
+  })),
+  {
+    name: 'our own deployment, ostree admin status',
+    expected: 'the real ostree is content',
+    script: `from=/disk/ours; begin; /usr/bin/ostree admin status --sysroot=$sysroot; echo "$commit"
+      /usr/bin/ostree fsck --repo=$repo --quiet; sealtree admin status --sysroot=$sysroot`,
+    check: ({ status, stdout }) => {
+      expect(status).toBe(0);
+      const commit = /^[0-9a-f]{64}$/m.exec(stdout)?.[0];
+      expect(stdout.split(`os ${commit}.0`)).toHaveLength(3);
+      return 'both list it, fsck passes';
+    },
+  },
+];
+
 const FILES = Object.fromEntries(
   ['both.sh', 'sysroot.sh', 'boot.sh', 'lie.py'].map((name) => [
     name,
@@ -443,6 +464,7 @@ const FILES = Object.fromEntries(
 );
 
 guest('modes, kernel 6.12', '6.12', [...modes, ...compared]);
+guest('deployments of ours, kernel 6.12', '6.12', ours, ' make_ours');
 guest('tampering, kernel 6.12', '6.12', [...tampering, ...commits, ...places, ...policies]);
 guest('modes, kernel testing', 'testing', [
   ...modes.slice(0, 4),
@@ -457,7 +479,7 @@ guest('modes, kernel 6.1', '6.1', [
   boots('no', 'config "[composefs]" enabled=no', BOUND_ROOT),
 ]);
 
-function guest(title: string, kernel: Kernel, cases: readonly BootCase[]): void {
+function guest(title: string, kernel: Kernel, cases: readonly BootCase[], before = ''): void {
   const sourced = cases.map((given) => ({ ...given, script: `. /payload/boot.sh\n${given.script}` }));
   describeGuest(title, sourced, () => {
     const files: Record<string, string> = { ...FILES, 'prepare-root': bootProgram() };
@@ -470,7 +492,7 @@ function guest(title: string, kernel: Kernel, cases: readonly BootCase[]): void 
       writeFileSync(path, encodeCommitmeta([[byteString('ostree.sign.ed25519'), value]]));
       files[`${name}.commitmeta`] = path;
     }
-    return { kernel, before: '. /payload/boot.sh; make_master', files, timeout: 900 };
+    return { kernel, before: `. /payload/boot.sh; make_master;${before}`, files, timeout: 900 };
   });
 }
 
