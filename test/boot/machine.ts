@@ -1,5 +1,5 @@
 /** One virtual machine: QEMU in software emulation, which every host has, with its consoles kept in files. @module */
-import { type ChildProcess, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { closeSync, existsSync, openSync, readSync } from 'node:fs';
 import { join } from 'node:path';
 import { bootCommand, bootRoot } from './root.ts';
@@ -37,11 +37,6 @@ export interface Stopped {
   readonly complaint: string;
 }
 
-const running = new Set<ChildProcess>();
-process.once('exit', () => {
-  for (const child of running) child.kill('SIGKILL');
-});
-
 /** Runs the machine until it powers off, restarts or its time is over. */
 export async function runMachine(machine: Machine): Promise<Stopped> {
   const root = bootRoot();
@@ -64,13 +59,13 @@ export async function runMachine(machine: Machine): Promise<Stopped> {
     ...disks,
     ...(machine.qemu ?? []),
   ];
-  const [program, ...words] = bootCommand('qemu-system-x86_64', args) as string[];
+  // With whoever started it, however that ends, the machine ends too.
+  const words = ['--pdeathsig', 'KILL', '--', ...(bootCommand('qemu-system-x86_64', args) as string[])];
   const start = performance.now();
-  const child = spawn(program as string, words, {
+  const child = spawn('setpriv', words, {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { PATH: process.env.PATH, QEMU_MODULE_DIR: join(root, 'usr/lib/x86_64-linux-gnu/qemu') },
   });
-  running.add(child);
   let complaint = '';
   for (const stream of [child.stdout, child.stderr])
     stream.setEncoding('utf8').on('data', (text: string) => {
@@ -91,7 +86,6 @@ export async function runMachine(machine: Machine): Promise<Stopped> {
   }).finally(() => {
     clearTimeout(timer);
     clearInterval(watch);
-    running.delete(child);
   });
   return {
     console: shown(),
