@@ -114,7 +114,7 @@ export function writeDisk(options: DiskOptions): DiskFacts {
     const size = options.size ?? roundUp(rootStart + layout.size + BACKUP_SIZE, PARTITION_ALIGNMENT);
     const partitions: Partition[] = [
       {
-        type: options.boot === 'esp' ? PARTITION_TYPE.esp : PARTITION_TYPE.boot,
+        type: options.boot === 'esp' ? PARTITION_TYPE.esp : PARTITION_TYPE.linux,
         id: formatUuid(derive(identity, 'boot partition')),
         name: options.boot === 'esp' ? 'esp' : 'boot',
         start: PARTITION_ALIGNMENT,

@@ -51,7 +51,8 @@ export const verb: Verb = {
     },
     {
       flags: '--boot <kind>',
-      description: 'esp (default): FAT32 for UEFI firmware; ext4: for a boot loader that reads it',
+      description:
+        'esp (default): FAT32 for UEFI firmware; ext4: for a boot loader that reads it, mounted by etc/fstab',
     },
     { flags: '--boot-size <size>', description: 'bytes of the boot partition' },
     {

@@ -21,10 +21,13 @@ export interface Partition {
   readonly size: number;
 }
 
-/** Types that the Discoverable Partitions Specification gives. */
+/**
+ * Types that the Discoverable Partitions Specification gives. The one of an extended boot loader partition is not for
+ * ext4: systemd 262 mounts such a partition as FAT only, and fails.
+ */
 export const PARTITION_TYPE = {
   esp: 'c12a7328-f81f-11d2-ba4b-00a0c93ec93b',
-  boot: 'bc13c2ff-59e6-4262-a352-b275fd6f7172',
+  linux: '0fc63daf-8483-4772-8e79-3d69d8477de4',
 } as const;
 
 /** The type of a root partition, by the architecture as uname(2) calls it. */
