@@ -3,10 +3,13 @@
 import { readFileSync } from 'node:fs';
 import { type ByteString, byteString, utf8ByteString } from '../core/bytes/byte-string.ts';
 import { SealtreeError } from '../core/errors.ts';
+import { tuneEngine } from './engine.ts';
 import { Output } from './output.ts';
 import { wantsHelp } from './usage.ts';
 import type { Tool } from './verb.ts';
 import { PROGRAMS } from './verbs.ts';
+
+tuneEngine();
 
 const stdout = new Output(1);
 const stderr = new Output(2);
