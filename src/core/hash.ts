@@ -19,6 +19,13 @@ export interface Hash {
   digest(name: HashName, data: Uint8Array): Uint8Array;
   /** Writes the digest of `data` to `target` at `at`: for Merkle trees, which make one digest for every block. */
   digestInto(name: HashName, data: Uint8Array, target: Uint8Array, at: number): void;
+  /**
+   * Writes the digests of all blocks of `data` behind each other to `target` at `at`. Where it is not there the blocks
+   * are given to `digestInto` one by one.
+   *
+   * @param size bytes of a block; `data` is a whole number of them
+   */
+  digestBlocksInto?(name: HashName, data: Uint8Array, size: number, target: Uint8Array, at: number): void;
   create(name: HashName): StreamingHash;
 }
 

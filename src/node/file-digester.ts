@@ -2,9 +2,10 @@
  * Digests many files at once on all processors: small ones in batches, large ones in parts.
  * @module
  */
-import { hash } from 'node:crypto';
+import { closeSync } from 'node:fs';
 import { setImmediate } from 'node:timers/promises';
 import { type ByteString, byteString } from '../core/bytes/byte-string.ts';
+import { hexOf } from '../core/bytes/hex.ts';
 import { SealtreeError } from '../core/errors.ts';
 import {
   encodeDescriptor,
@@ -13,8 +14,9 @@ import {
   verityParameters,
 } from '../core/verity/descriptor.ts';
 import { BlockHasher, MerkleTree } from '../core/verity/merkle.ts';
-import { opensslHash } from './hash.ts';
+import { blockHash } from './hash.ts';
 import { type FileStamp, packStamp, STAMP_LENGTH } from './stable-read.ts';
+import { descriptorLimit, type FileReference } from './syscalls.ts';
 import { FAILED_FILE, type VerityBatch, type VerityResult, type VeritySettings } from './verity-job.ts';
 import { type PoolOptions, WorkerPool } from './worker-pool.ts';
 
@@ -32,6 +34,9 @@ export interface FileDigesterOptions<Target> {
 /** Files larger than this are cut into parts of this size, if blocks are not larger. */
 const PART = 8 * 1024 * 1024;
 
+/** Descriptors held at once at most, and never more than a quarter of what the process may have open. */
+const MAX_DESCRIPTORS = 8192;
+
 const BATCH_WEIGHT = 4 * 1024 * 1024;
 const BATCH_FILES = 512;
 /** What opening and closing a file costs, as bytes that could be hashed meanwhile. */
@@ -43,10 +48,14 @@ export class FileDigester<Target> {
   readonly #pool: WorkerPool<VerityBatch, VerityResult>;
   #running = 0;
   #targets: Target[] = [];
-  #places: ByteString[] = [];
+  #places: FileReference[] = [];
   readonly #stamps = new Float64Array(BATCH_FILES * STAMP_LENGTH);
   readonly #contents = new Uint8Array(BATCH_FILES);
   #weight = 0;
+  /** Given to us and perhaps still open. */
+  #descriptors = 0;
+  #maxDescriptors: number | undefined;
+  readonly #hash = blockHash();
   #failure: { readonly error: unknown } | undefined;
   #submitted = false;
   #wake: () => void = () => {};
@@ -61,12 +70,14 @@ export class FileDigester<Target> {
   /**
    * Asks for the fs-verity digest of a file.
    *
-   * @param place path for the kernel, good until `finish`
+   * @param place path for the kernel, good until `finish`; or, of a file that is not too large (`takesDescriptor`), a
+   *   descriptor open for reading, which is closed in the end whatever happens
    * @param stamp status by which the file was chosen; a file that no longer has it is refused
    * @param content whether to give the whole content instead, of a small file
    */
-  add(target: Target, place: ByteString, stamp: FileStamp, content = false): void {
-    if (stamp.size > PART && this.#parameters.blockSize <= PART) {
+  add(target: Target, place: FileReference, stamp: FileStamp, content = false): void {
+    if (typeof place === 'number') this.#descriptors++;
+    else if (this.#isCut(stamp)) {
       this.#addParts(target, place, stamp);
       return;
     }
@@ -76,6 +87,16 @@ export class FileDigester<Target> {
     this.#contents[index] = content ? 1 : 0;
     this.#weight += stamp.size + FILE_WEIGHT;
     if (this.#weight >= BATCH_WEIGHT || index + 1 === BATCH_FILES) this.#submitFiles();
+  }
+
+  /** Whether a file may be given as an open descriptor: one that is read as a whole, while not too many are open. */
+  takesDescriptor(stamp: FileStamp): boolean {
+    this.#maxDescriptors ??= Math.min(MAX_DESCRIPTORS, Math.floor(descriptorLimit() / 4));
+    return this.#descriptors < this.#maxDescriptors && !this.#isCut(stamp);
+  }
+
+  #isCut(stamp: FileStamp): boolean {
+    return stamp.size > PART && this.#parameters.blockSize <= PART;
   }
 
   /**
@@ -105,7 +126,10 @@ export class FileDigester<Target> {
 
   /** Ends the workers; to be called whatever happened. */
   async close(): Promise<void> {
-    await this.#pool.close();
+    const left = await this.#pool.close();
+    const places = left.flatMap((batch) => ('files' in batch ? batch.files.places : []));
+    for (const place of [...places, ...this.#places.splice(0)])
+      if (typeof place === 'number') closeSync(place);
   }
 
   #submitFiles(): void {
@@ -117,7 +141,12 @@ export class FileDigester<Target> {
       stamps: this.#stamps.slice(0, count * STAMP_LENGTH),
       contents: this.#contents.slice(0, count),
     };
+    const descriptors = files.places.reduce<number>(
+      (sum, place) => sum + (typeof place === 'number' ? 1 : 0),
+      0,
+    );
     this.#submit({ files }, this.#weight, targets, (results) => {
+      this.#descriptors -= descriptors;
       for (const [i, target] of targets.entries()) this.#options.settle(target, results[i] as ByteString);
     });
     this.#targets = [];
@@ -128,7 +157,7 @@ export class FileDigester<Target> {
   #addParts(target: Target, place: ByteString, { size, ...times }: FileStamp): void {
     const { mtimeSec, mtimeNsec, ctimeSec, ctimeNsec } = times;
     const stamp = { size, mtimeSec, mtimeNsec, ctimeSec, ctimeNsec };
-    const tree = new MerkleTree(new BlockHasher(opensslHash, this.#parameters), this.#parameters);
+    const tree = new MerkleTree(new BlockHasher(this.#hash, this.#parameters), this.#parameters);
     // Parts come in any order; the tree takes them in theirs.
     const early = new Map<number, Uint8Array>();
     let next = 0;
@@ -143,7 +172,8 @@ export class FileDigester<Target> {
         }
         if (next < size) return;
         const descriptor = encodeDescriptor(this.#parameters, size, tree.root());
-        this.#options.settle(target, byteString(hash(this.#parameters.algorithm, descriptor, 'hex')));
+        const digest = this.#hash.digest(this.#parameters.algorithm, descriptor);
+        this.#options.settle(target, byteString(hexOf(digest)));
       });
     }
   }

@@ -34,9 +34,29 @@ export function foreign(
 ): ForeignFunction {
   let call: ForeignFunction | undefined;
   return (...values) => {
-    call ??= find(name, result, args, library);
+    call ??= findForeign(name, result, args, library);
     return call(...values);
   };
+}
+
+/** As `foreign`, but looked up now: its calls cost less, and it tells now what is not on this system. */
+export function findForeign(
+  name: string,
+  result: ForeignType,
+  args: readonly ForeignType[],
+  library: string | null = null,
+): ForeignFunction {
+  const opened = open(library);
+  try {
+    return opened.func(name, result, [...args]);
+  } catch (error) {
+    throw new SealtreeError(
+      'unsupported',
+      `${name}() is not in ${library ?? 'this C library'}`,
+      {},
+      { cause: error },
+    );
+  }
 }
 
 /** The error number that the last foreign call of this thread left. */
@@ -75,25 +95,6 @@ export function cPath(path: ByteString, slot = 0): Buffer {
 /** Bytes of a foreign buffer as a byte string. */
 export function bytesAt(buffer: Buffer, start: number, end: number): ByteString {
   return byteString(buffer.toString('latin1', start, end));
-}
-
-function find(
-  name: string,
-  result: ForeignType,
-  args: readonly ForeignType[],
-  library: string | null,
-): ForeignFunction {
-  const opened = open(library);
-  try {
-    return opened.func(name, result, [...args]);
-  } catch (error) {
-    throw new SealtreeError(
-      'unsupported',
-      `${name}() is not in ${library ?? 'this C library'}`,
-      {},
-      { cause: error },
-    );
-  }
 }
 
 function open(name: string | null): Library {

@@ -3,7 +3,7 @@ import { closeSync, constants, openSync, readSync } from 'node:fs';
 import { type ByteString, byteString } from '../core/bytes/byte-string.ts';
 import { SealtreeError } from '../core/errors.ts';
 import { fsPath } from './fs-path.ts';
-import { type FileStatus, statAt } from './syscalls.ts';
+import { type FileStatus, openAt, statAt } from './syscalls.ts';
 
 /** By what a change shows. */
 export type FileStamp = Pick<FileStatus, 'size' | 'mtimeSec' | 'mtimeNsec' | 'ctimeSec' | 'ctimeNsec'>;
@@ -58,9 +58,15 @@ export function readStable(
 
 /** Opens a file for reading: through a symlink only if told to, and without waiting should it be a fifo by now. */
 export function openStable(place: ByteString, { follow = false } = {}): number {
-  const flags = constants.O_RDONLY | constants.O_NONBLOCK | (follow ? 0 : constants.O_NOFOLLOW);
-  return openSync(fsPath(place), flags);
+  return openSync(fsPath(place), follow ? STABLE & ~constants.O_NOFOLLOW : STABLE);
 }
+
+/** As `openStable`, by a name in an open directory, which spares the kernel the way there. */
+export function openStableAt(directory: number, name: ByteString): number {
+  return openAt(directory, name, STABLE);
+}
+
+const STABLE = constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOFOLLOW;
 
 /**
  * Reads `length` bytes at `start` through `buffer`.

@@ -1,5 +1,4 @@
 /** The job that digests files: fs-verity digests, contents of small files, block hashes of parts of large ones. @module */
-import { hash } from 'node:crypto';
 import { closeSync } from 'node:fs';
 import { type ByteString, byteString, byteStringFrom } from '../core/bytes/byte-string.ts';
 import { SealtreeError } from '../core/errors.ts';
@@ -7,17 +6,11 @@ import { DIGEST_SIZE } from '../core/hash.ts';
 import type { VerityParameters } from '../core/verity/descriptor.ts';
 import { VerityHash } from '../core/verity/digest.ts';
 import { BlockHasher } from '../core/verity/merkle.ts';
-import { opensslHash } from './hash.ts';
+import { blockHash } from './hash.ts';
 import { plainError } from './io-error.ts';
 import type { Perform } from './jobs.ts';
-import {
-  checkUnchanged,
-  type FileStamp,
-  openStable,
-  readRange,
-  readStable,
-  unpackStamp,
-} from './stable-read.ts';
+import { checkUnchanged, type FileStamp, openStable, readRange, unpackStamp } from './stable-read.ts';
+import type { FileReference } from './syscalls.ts';
 
 export interface VeritySettings {
   readonly parameters: VerityParameters;
@@ -33,7 +26,8 @@ export type VerityBatch = { readonly files: VerityFiles } | { readonly part: Ver
 
 /** Files by column, which is several times cheaper to send than an object for each. */
 export interface VerityFiles {
-  readonly places: readonly ByteString[];
+  /** Paths, or descriptors open for reading, which the job closes, whatever happens. */
+  readonly places: readonly FileReference[];
   /** Five numbers for each file, see `packStamp`. */
   readonly stamps: Float64Array;
   /** For each file 1 if the content itself is wanted, 0 for the digest. */
@@ -55,34 +49,60 @@ export type VerityResult = readonly ByteString[] | Uint8Array;
 export const FAILED_FILE = 'file';
 
 export function startJob({ parameters, follow }: VeritySettings): Perform {
+  const hash = blockHash();
   const buffer = Buffer.allocUnsafeSlow(Math.max(PIECE, parameters.blockSize));
-  const verity = new VerityHash(opensslHash, parameters);
-  const blocks = new BlockHasher(opensslHash, parameters);
-  return (batch: VerityBatch): VerityResult => {
-    if ('part' in batch) return hashPart(batch.part);
-    const { places, stamps, contents } = batch.files;
-    return places.map((place, index) => {
-      try {
-        const stamp = unpackStamp(stamps, index);
-        return contents[index] === 1 ? contentOf(place, stamp) : digestOf(place, stamp);
-      } catch (error) {
-        throw aboutFile(index, error);
-      }
-    });
-  };
+  const verity = new VerityHash(hash, parameters);
+  const blocks = new BlockHasher(hash, parameters);
+  const digest = Buffer.allocUnsafeSlow(DIGEST_SIZE[parameters.algorithm]);
+  const wholeLimit = Math.min(verity.wholeLimit, buffer.length);
+  return (batch: VerityBatch): VerityResult =>
+    'part' in batch ? hashPart(batch.part) : readFiles(batch.files);
 
-  function digestOf(place: ByteString, stamp: FileStamp): ByteString {
-    verity.reset();
-    readStable(place, stamp, buffer, (piece) => verity.update(piece), { follow });
-    return byteString(hash(parameters.algorithm, verity.descriptor(), 'hex'));
+  function readFiles({ places, stamps, contents }: VerityFiles): ByteString[] {
+    const results: ByteString[] = [];
+    let index = 0;
+    try {
+      for (; index < places.length; index++) {
+        const stamp = unpackStamp(stamps, index);
+        results.push(readFile(places[index] as FileReference, stamp, contents[index] === 1));
+      }
+      return results;
+    } catch (error) {
+      for (const place of places.slice(index + 1)) if (typeof place === 'number') closeSync(place);
+      throw aboutFile(index, error);
+    }
   }
 
-  function contentOf(place: ByteString, stamp: FileStamp): ByteString {
+  function readFile(place: FileReference, stamp: FileStamp, isContent: boolean): ByteString {
+    const fd = typeof place === 'number' ? place : openStable(place, { follow });
+    try {
+      const result = isContent ? contentOf(fd, stamp) : digestOf(fd, stamp);
+      checkUnchanged(fd, stamp);
+      return result;
+    } finally {
+      closeSync(fd);
+    }
+  }
+
+  function digestOf(fd: number, { size }: FileStamp): ByteString {
+    let descriptor: Uint8Array;
+    if (size > 0 && size <= wholeLimit) {
+      readRange(fd, 0, size, buffer, () => {});
+      descriptor = verity.wholeDescriptor(buffer, size);
+    } else {
+      verity.reset();
+      readRange(fd, 0, size, buffer, (piece) => verity.update(piece));
+      descriptor = verity.descriptor();
+    }
+    hash.digestInto(parameters.algorithm, descriptor, digest, 0);
+    return byteString(digest.toString('hex'));
+  }
+
+  function contentOf(fd: number, { size }: FileStamp): ByteString {
     let content = '';
-    const add = (piece: Uint8Array) => {
+    readRange(fd, 0, size, buffer, (piece) => {
       content += byteStringFrom(piece);
-    };
-    readStable(place, stamp, buffer, add, { follow });
+    });
     return byteString(content);
   }
 

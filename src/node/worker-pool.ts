@@ -103,13 +103,18 @@ export class WorkerPool<Batch, Result> {
     }
   }
 
-  /** Ends the workers when they are done with what they have begun; what is still queued is never done. */
-  async close(): Promise<void> {
-    this.#queue.length = 0;
+  /**
+   * Ends the workers when they are done with what they have begun.
+   *
+   * @returns the batches that were still queued, which are never done
+   */
+  async close(): Promise<Batch[]> {
+    const left = this.#queue.splice(0).slice(this.#next) as { batch: Batch }[];
     this.#next = 0;
     const members = this.#members.splice(0);
     for (const { worker } of members) worker.postMessage(null);
     await Promise.all(members.map(({ worker }) => new Promise((resolve) => worker.once('exit', resolve))));
+    return left.map(({ batch }) => batch);
   }
 
   #feed(): void {

@@ -14,7 +14,7 @@ import { DirectoryWalk, DT_BLK, DT_CHR, placeOf, readEntries } from '../node/dir
 import { FileDigester } from '../node/file-digester.ts';
 import { joinPath } from '../node/fs-path.ts';
 import { ioError } from '../node/io-error.ts';
-import type { FileStamp } from '../node/stable-read.ts';
+import { type FileStamp, openStableAt } from '../node/stable-read.ts';
 import { AT_FDCWD, type FileStatus, readLinkAt, readXattrs, statAt } from '../node/syscalls.ts';
 
 export interface ScanOptions {
@@ -90,20 +90,29 @@ async function scanTree(
   files: FileToStore[],
 ): Promise<Inode> {
   const pending: FoundDirectory[] = [];
-  const take = (directory: ByteString, name: ByteString, place: ByteString, fd: number): Inode => {
+  const take = (directory: ByteString, name: ByteString, placeAt: () => ByteString, fd: number): Inode => {
     const status = statAt(fd, name);
-    const inode = makeFound(fd, name, place, status, options);
-    if (inode.children !== undefined) pending.push({ inode, path: joinPath(directory, name), place, status });
-    else if (isRegular(status.mode) && status.size > 0) {
+    const isFilled = isRegular(status.mode) && status.size > 0;
+    const opened = isFilled && digester.takesDescriptor(status) ? tryOpen(fd, name) : undefined;
+    let inode: Inode;
+    try {
+      inode = makeFound(fd, name, opened ?? placeAt, status, options);
+    } catch (error) {
+      if (opened !== undefined) closeSync(opened);
+      throw error;
+    }
+    if (inode.children !== undefined) {
+      pending.push({ inode, path: joinPath(directory, name), place: placeAt(), status });
+    } else if (isFilled) {
       const file = { inode, directory, name };
-      if (options.digestStore !== undefined) files.push({ ...file, place, stamp: status });
-      digester.add(file, place, status, status.size <= INLINE_LIMIT);
+      if (options.digestStore !== undefined) files.push({ ...file, place: placeAt(), stamp: status });
+      digester.add(file, opened ?? placeAt(), status, status.size <= INLINE_LIMIT);
     }
     return inode;
   };
   const root = accessing(
     () => path,
-    () => take(byteString(''), path, path, AT_FDCWD),
+    () => take(byteString(''), path, () => path, AT_FDCWD),
   );
   for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
     const { inode, path, place, status } = next;
@@ -116,7 +125,11 @@ async function scanTree(
           for (const entry of readEntries(directory.fd)) {
             if (options.skipDevices === true && (entry.type === DT_CHR || entry.type === DT_BLK)) continue;
             name = entry.name;
-            inode.children?.set(name, take(path, name, placeOf(directory, name), directory.fd));
+            const found = entry.name;
+            inode.children?.set(
+              found,
+              take(path, found, () => placeOf(directory, found), directory.fd),
+            );
           }
         } finally {
           closeSync(directory.fd);
@@ -128,11 +141,24 @@ async function scanTree(
   return root;
 }
 
-/** The inode of one name, without the content of a file. */
+/** Opens a file for everything that is asked of it; undefined if that fails, which whoever reads it will tell. */
+function tryOpen(directory: number, name: ByteString): number | undefined {
+  try {
+    return openStableAt(directory, name);
+  } catch {
+    return undefined;
+  }
+}
+
+/**
+ * The inode of one name, without the content of a file.
+ *
+ * @param file the file open for reading, or its path
+ */
 function makeFound(
   directory: number,
   name: ByteString,
-  place: ByteString,
+  file: number | (() => ByteString),
   status: FileStatus,
   { xattrs = 'all', useEpoch = false }: ScanOptions,
 ): Inode {
@@ -147,7 +173,10 @@ function makeFound(
     inode.mtimeSec = status.mtimeSec;
     inode.mtimeNsec = status.mtimeNsec;
   }
-  if (xattrs !== 'none') setXattrs(inode, readXattrs(place, xattrs === 'user' ? isUserXattr : undefined));
+  if (xattrs !== 'none') {
+    const reference = typeof file === 'number' ? file : file();
+    setXattrs(inode, readXattrs(reference, xattrs === 'user' ? isUserXattr : undefined));
+  }
   return inode;
 }
 

@@ -16,6 +16,9 @@ import { BlockHasher, MerkleTree, type TreeBlockListener } from './merkle.ts';
 /** Blocks that are hashed before their digests go up the tree. */
 const BATCH = 64;
 
+/** Blocks larger than this are for nobody, and get no memory for the short way. */
+const MAX_WHOLE_BLOCK = 65536;
+
 /**
  * Computes the fs-verity digest of data that comes in pieces of any size. After `digest` or `descriptor` it is
  * ready for the next file.
@@ -40,7 +43,8 @@ export class VerityHash {
     this.#blocks = new BlockHasher(hash, this.#parameters);
     this.#tree = new MerkleTree(this.#blocks, this.#parameters, onBlock);
     this.#pending = new Uint8Array(blockSize);
-    this.#leaves = new Uint8Array(BATCH * DIGEST_SIZE[algorithm]);
+    const treeBlock = blockSize <= MAX_WHOLE_BLOCK ? blockSize : 0;
+    this.#leaves = new Uint8Array(Math.max(BATCH * DIGEST_SIZE[algorithm], treeBlock));
     this.#singleRoot = new Uint8Array(DIGEST_SIZE[algorithm]);
   }
 
@@ -74,6 +78,33 @@ export class VerityHash {
   /** The descriptor that is hashed into the digest, 256 bytes. */
   descriptor(): Uint8Array {
     return this.#encode(new Uint8Array(DESCRIPTOR_SIZE));
+  }
+
+  /** Bytes of the largest file that `wholeDescriptor` takes: one whose tree has one block. */
+  get wholeLimit(): number {
+    const { algorithm, blockSize } = this.#parameters;
+    return blockSize <= MAX_WHOLE_BLOCK ? (blockSize / DIGEST_SIZE[algorithm]) * blockSize : 0;
+  }
+
+  /**
+   * The descriptor of a file that is there as a whole: the short way for most files.
+   *
+   * @param data the file at its beginning, and room behind it up to a whole block, which is overwritten
+   * @param size bytes of the file, from 1 to `wholeLimit`
+   * @returns 256 bytes, valid until the next call
+   */
+  wholeDescriptor(data: Uint8Array, size: number): Uint8Array {
+    const { algorithm, blockSize } = this.#parameters;
+    const end = Math.ceil(size / blockSize) * blockSize;
+    data.fill(0, size, end);
+    const content = data.subarray(0, end);
+    if (end === blockSize) this.#blocks.hashInto(content, this.#singleRoot, 0);
+    else {
+      const used = this.#blocks.hashAllInto(content, this.#leaves, 0) * DIGEST_SIZE[algorithm];
+      this.#leaves.fill(0, used, blockSize);
+      this.#blocks.hashInto(this.#leaves.subarray(0, blockSize), this.#singleRoot, 0);
+    }
+    return encodeDescriptor(this.#parameters, size, this.#singleRoot, this.#descriptor);
   }
 
   /** Forgets what came so far. */

@@ -64,10 +64,16 @@ export class BlockHasher {
     const size = this.#blockSize;
     const whole = Math.floor(data.length / size);
     const digestSize = DIGEST_SIZE[this.#algorithm];
-    for (let i = 0; i < whole; i++) {
-      this.hashInto(data.subarray(i * size, (i + 1) * size), target, at + i * digestSize);
+    const isWhole = whole * size === data.length;
+    if (this.#salted === undefined && this.#hash.digestBlocksInto !== undefined) {
+      const blocks = isWhole ? data : data.subarray(0, whole * size);
+      this.#hash.digestBlocksInto(this.#algorithm, blocks, size, target, at);
+    } else {
+      for (let i = 0; i < whole; i++) {
+        this.hashInto(data.subarray(i * size, (i + 1) * size), target, at + i * digestSize);
+      }
     }
-    if (whole * size === data.length) return whole;
+    if (isWhole) return whole;
     const last = new Uint8Array(size);
     last.set(data.subarray(whole * size));
     this.hashInto(last, target, at + whole * digestSize);
