@@ -1,4 +1,5 @@
-// Bundles the tool into dist/: sealtree.js, the workers, and chunks that are loaded when a verb needs them. Beside them the
+// Bundles the program into dist/: sealtree.js, which loads tools.js with its chunks for verbs, or mkcomposefs.cjs; and the
+// workers. Beside them the
 // sources of the boot program, as `sealtree initramfs build` compiles them: one script, and its C.
 import { chmodSync, copyFileSync, readFileSync, rmSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -9,23 +10,41 @@ const { version } = JSON.parse(readFileSync(`${root}package.json`, 'utf8'));
 ensureInstalled(root);
 const { build } = await import('esbuild');
 
+const JOBS = ['commit', 'digest-store', 'examine', 'fsck', 'verity'];
+
 rmSync(`${root}dist`, { recursive: true, force: true });
-await build({
+const forNode = {
   absWorkingDir: root,
-  entryPoints: { sealtree: 'src/cli/main.ts', worker: 'src/node/worker.ts' },
   outdir: 'dist',
   bundle: true,
-  splitting: true,
-  format: 'esm',
   platform: 'node',
   target: 'node20',
   external: ['koffi'],
+  define: { SEALTREE_VERSION: JSON.stringify(version) },
+};
+await build({ ...forNode, entryPoints: { sealtree: 'src/cli/main.ts' }, format: 'esm' });
+await build({
+  ...forNode,
+  entryPoints: { tools: 'src/cli/tools.ts' },
+  format: 'esm',
+  splitting: true,
+  chunkNames: 'chunk-[hash]',
   // commander is CommonJS and asks for Node's modules by require.
   banner: {
     js: "import { createRequire as makeRequire } from 'node:module'; const require = makeRequire(import.meta.url);",
   },
-  define: { SEALTREE_VERSION: JSON.stringify(version) },
-  chunkNames: 'chunk-[hash]',
+});
+// One file each, as CommonJS: Node loads it in half the time.
+await build({
+  ...forNode,
+  entryPoints: {
+    mkcomposefs: 'src/cli/mkcomposefs-tool.ts',
+    ...Object.fromEntries(JOBS.map((job) => [`worker-${job}`, `src/workers/${job}.ts`])),
+  },
+  format: 'cjs',
+  outExtension: { '.js': '.cjs' },
+  define: { ...forNode.define, 'import.meta.url': 'thisFile' },
+  banner: { js: "const thisFile = require('node:url').pathToFileURL(__filename).href;" },
 });
 await build({
   absWorkingDir: root,

@@ -4,7 +4,7 @@
  * @module
  */
 import { type Option, optionOf } from './option.ts';
-import { HELP_OPTION, optionsOf } from './program.ts';
+import { HELP_OPTION, optionsOf } from './real-tool-options.ts';
 import type { Verb } from './verb.ts';
 
 type Verbs = readonly [name: string, { readonly verb: Verb }][];

@@ -1,10 +1,11 @@
 /** Man pages, docs/commands and tables of other documents, made of the verbs' own data: `npm run man`. @module */
 import { type ErrorCode, EXIT_STATUS } from '../core/errors.ts';
-import { allVerbs, callOf, fill, optionText } from './help.ts';
+import { allVerbs } from './help.ts';
 import { type Option, optionOf } from './option.ts';
-import { HELP_OPTION, optionsOf } from './program.ts';
+import { HELP_OPTION, optionsOf } from './real-tool-options.ts';
 import { REFUSED_OPTIONS, REFUSED_VERBS } from './refused.ts';
 import type { Tool, Verb } from './verb.ts';
+import { callOf, fill, optionText } from './verb-help.ts';
 
 type Verbs = readonly [name: string, { readonly verb: Verb }][];
 /** File name to content. */

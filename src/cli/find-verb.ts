@@ -3,9 +3,10 @@ import { type ByteString, displayByteString } from '../core/bytes/byte-string.ts
 import { parseGOption } from './goption.ts';
 import { type Option, optionOf } from './option.ts';
 import { isRefusedVerb, refusal } from './refused.ts';
+import { toolNamed } from './tool-names.ts';
 import { optionError, usageError } from './usage.ts';
 import type { Tool, Verb } from './verb.ts';
-import { PROGRAMS, VERBS } from './verbs.ts';
+import { VERBS } from './verbs.ts';
 
 export interface Found {
   readonly program: Tool;
@@ -27,7 +28,7 @@ export interface NotFound {
 export async function findVerb(program: Tool, words: readonly ByteString[]): Promise<Found | NotFound> {
   switch (program) {
     case 'sealtree': {
-      const other = PROGRAMS[words[0] ?? ''];
+      const other = toolNamed(words[0] ?? '');
       if (other !== undefined && other !== 'sealtree') {
         // Those of the other programs that have no --help are told here.
         return words.length === 2 && words[1] === '--help'

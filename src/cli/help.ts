@@ -1,33 +1,8 @@
-/** Help texts of verbs and programs, made of the verbs' own data. @module */
-import { capitalized, type Option, optionOf } from './option.ts';
-import { HELP_OPTION, optionsOf } from './program.ts';
+/** Help texts of programs, made of the data of their verbs. @module */
+import { capitalized } from './option.ts';
 import type { Tool, Verb } from './verb.ts';
+import { table, verbHelp } from './verb-help.ts';
 import { VERBS } from './verbs.ts';
-
-const WIDTH = 100;
-
-/** How a verb is called: `sealtree commit`, `ostree commit`, `fsverity digest`. */
-export function callOf(program: Tool, name: string): string {
-  return program === 'sealtree' || program === 'ostree' ? `${program} ${name}` : name;
-}
-
-/** What `--help` of a verb prints. */
-export function verbHelp(program: Tool, name: string, verb: Verb): string {
-  const examples = verb.examples.map((example) => `  ${example}\n`).join('');
-  return [
-    `${usageText(program, name, verb)}\n${capitalized(verb.summary)}\n`,
-    ...(verb.description ?? []).map((paragraph) => `${fill(paragraph, WIDTH)}\n`),
-    optionTable(verb, program),
-    examples === '' ? '' : `${verb.examples.length > 1 ? 'Examples' : 'Example'}:\n${examples}`,
-  ]
-    .filter((part) => part !== '')
-    .join('\n');
-}
-
-/** What a command line that misses something gets: the help without its examples. */
-export function verbUsage(program: Tool, name: string, verb: Verb): string {
-  return `${usageText(program, name, verb)}\n${capitalized(verb.summary)}\n\n${optionTable(verb, program)}`;
-}
 
 /** What `--help` of a program prints, and what one with verbs prints when called without. */
 export async function programHelp(program: Tool): Promise<string> {
@@ -68,45 +43,4 @@ export async function allVerbs(): Promise<[name: string, { verb: Verb }][]> {
     return [name, { verb: { ...verb, summary: capitalized(verb.summary) } }];
   });
   return (await Promise.all(loaded)).sort(([a], [b]) => (a < b ? -1 : 1));
-}
-
-/** `-b, --branch=BRANCH`, as option tables show it. */
-export function optionText({ short, long, takes, placeholder }: Option): string {
-  const value = takes === 'nothing' ? '' : takes === 'value' ? `=${placeholder}` : ` [${placeholder}]`;
-  return `${short === undefined ? '' : `-${short}, `}--${long}${value}`;
-}
-
-function usageText(program: Tool, name: string, verb: Verb): string {
-  return `Usage:\n  ${[callOf(program, name), '[OPTION…]', verb.operands].filter(Boolean).join(' ')}\n`;
-}
-
-function optionTable(verb: Verb, program: Tool): string {
-  const options = [HELP_OPTION, ...optionsOf(verb, program).map(optionOf)];
-  return `Options:\n${table(options.map((option) => [optionText(option), option.description]))}`;
-}
-
-function table(rows: readonly [string, string][]): string {
-  const widest = Math.max(...rows.map(([left]) => left.length).filter((length) => length <= 34), 10);
-  return rows
-    .map(([left, right]) => {
-      const text = fill(right, WIDTH, widest + 4);
-      return left.length > widest
-        ? `  ${left}\n${' '.repeat(widest + 4)}${text}\n`
-        : `  ${left.padEnd(widest)}  ${text}\n`;
-    })
-    .join('');
-}
-
-/** Breaks a text at spaces into lines of at most `width` characters; those after the first begin with `indent` spaces. */
-export function fill(text: string, width: number, indent = 0): string {
-  const lines: string[] = [];
-  let line = '';
-  for (const word of text.split(' ')) {
-    if (line !== '' && indent + line.length + 1 + word.length > width) {
-      lines.push(line);
-      line = word;
-    } else line = line === '' ? word : `${line} ${word}`;
-  }
-  lines.push(line);
-  return lines.join(`\n${' '.repeat(indent)}`);
 }

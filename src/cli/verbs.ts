@@ -1,5 +1,5 @@
 /** Every verb of sealtree and where it lives; a module is loaded when its verb is called. @module */
-import type { Tool, Verb } from './verb.ts';
+import type { Verb } from './verb.ts';
 
 type Load = () => Promise<{ readonly verb: Verb }>;
 
@@ -55,14 +55,4 @@ export const VERBS: Readonly<Record<string, Load>> = {
   sign: () => import('./commands/sign.ts'),
   umount: () => import('./commands/umount.ts'),
   verify: () => import('./commands/verify.ts'),
-};
-
-/** Programs that sealtree is when called through a link of that name, or with that name as its first word. */
-export const PROGRAMS: Readonly<Record<string, Tool>> = {
-  sealtree: 'sealtree',
-  ostree: 'ostree',
-  mkcomposefs: 'mkcomposefs',
-  'composefs-info': 'composefs-info',
-  fsverity: 'fsverity',
-  'mount.composefs': 'mount.composefs',
 };

@@ -6,6 +6,7 @@
 import { type ByteString, byteString, displayByteString } from '../core/bytes/byte-string.ts';
 import { SealtreeError } from '../core/errors.ts';
 import { ioError } from '../node/io-error.ts';
+import type { Job } from '../node/jobs.ts';
 import { onExit } from '../node/on-exit.ts';
 import type { FileStamp } from '../node/stable-read.ts';
 import { type PoolOptions, WorkerPool } from '../node/worker-pool.ts';
@@ -27,6 +28,8 @@ export function objectPath(digest: string): ByteString {
   return byteString(`${digest.slice(0, 2)}/${digest.slice(2)}`);
 }
 
+const JOB: Job = { name: 'digest-store', load: () => import('./digest-store-job.ts') };
+
 const BATCH_FILES = 64;
 const BATCH_BYTES = 32 * 1024 * 1024;
 
@@ -44,7 +47,7 @@ export async function fillDigestStore(
 ): Promise<void> {
   const state = new Int32Array(new SharedArrayBuffer(8));
   const settings: StoreSettings = { store, state };
-  const pool = new WorkerPool<StoreBatch, void>('digest-store', settings, options);
+  const pool = new WorkerPool<StoreBatch, void>(JOB, settings, options);
   const settled = onExit(() => stop(state));
   try {
     const running = batches(files).map((batch) => copyBatch(pool, batch));

@@ -15,6 +15,7 @@ import {
 } from '../core/verity/descriptor.ts';
 import { BlockHasher, MerkleTree } from '../core/verity/merkle.ts';
 import { blockHash } from './hash.ts';
+import type { Job } from './jobs.ts';
 import { type FileStamp, packStamp, STAMP_LENGTH } from './stable-read.ts';
 import { descriptorLimit, type FileReference } from './syscalls.ts';
 import { FAILED_FILE, type VerityBatch, type VerityResult, type VeritySettings } from './verity-job.ts';
@@ -36,6 +37,8 @@ const PART = 8 * 1024 * 1024;
 
 /** Descriptors held at once at most, and never more than a quarter of what the process may have open. */
 const MAX_DESCRIPTORS = 8192;
+
+const JOB: Job = { name: 'verity', load: () => import('./verity-job.ts') };
 
 const BATCH_WEIGHT = 4 * 1024 * 1024;
 const BATCH_FILES = 512;
@@ -64,7 +67,7 @@ export class FileDigester<Target> {
     this.#options = options;
     this.#parameters = verityParameters(options.verity);
     const settings: VeritySettings = { parameters: this.#parameters, follow: options.follow ?? false };
-    this.#pool = new WorkerPool('verity', settings, options.pool);
+    this.#pool = new WorkerPool(JOB, settings, options.pool);
   }
 
   /**

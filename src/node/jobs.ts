@@ -1,4 +1,5 @@
-/** Every job that a worker can do and where it lives; a module is loaded when its job is wanted. @module */
+/** What threads can be asked to do. @module */
+
 /**
  * Does one batch.
  *
@@ -7,18 +8,13 @@
 // biome-ignore lint/suspicious/noExplicitAny: the job and its pool agree on the types
 export type Perform = (batch: any) => unknown;
 
-export interface JobModule {
-  /** @param settings what the pool was made with */
-  // biome-ignore lint/suspicious/noExplicitAny: the job and its pool agree on the type
-  startJob(settings: any): Perform;
+/** @param settings what the pool was made with */
+// biome-ignore lint/suspicious/noExplicitAny: the job and its pool agree on the type
+export type StartJob = (settings: any) => Perform;
+
+export interface Job {
+  /** Which of src/workers does it in a thread of its own. */
+  readonly name: string;
+  /** For the calling thread; the module is loaded when it is needed there. */
+  load(): Promise<{ readonly startJob: StartJob }>;
 }
-
-export type JobName = 'commit' | 'digest-store' | 'examine' | 'fsck' | 'verity';
-
-export const JOBS: Readonly<Record<JobName, () => Promise<JobModule>>> = {
-  commit: () => import('../source/commit-job.ts'),
-  'digest-store': () => import('../image/digest-store-job.ts'),
-  examine: () => import('../repo/examine-job.ts'),
-  fsck: () => import('../repo/fsck-job.ts'),
-  verity: () => import('./verity-job.ts'),
-};

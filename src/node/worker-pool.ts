@@ -7,13 +7,9 @@ import { availableParallelism } from 'node:os';
 import { setImmediate } from 'node:timers/promises';
 import { type Transferable, Worker } from 'node:worker_threads';
 import { type ErrorCode, type ErrorDetail, prefixed, SealtreeError } from '../core/errors.ts';
-import { JOBS, type JobName, type Perform } from './jobs.ts';
+import type { Job, Perform } from './jobs.ts';
 
 /** What travels to a worker and back. */
-export interface WorkerSetup {
-  readonly job: JobName;
-  readonly settings: unknown;
-}
 export interface WorkerRequest {
   readonly batch: unknown;
 }
@@ -26,8 +22,8 @@ export interface PoolOptions {
   readonly threads?: number | undefined;
   /** Work in bytes to be read below which no worker is started. */
   readonly threshold?: number | undefined;
-  /** The program of a worker, src/node/worker.ts as it was built; beside this one by default. */
-  readonly worker?: URL | undefined;
+  /** Where the programs of the workers are, src/workers as they were built; beside this one by default. */
+  readonly workers?: URL | undefined;
 }
 
 const THRESHOLD = 32 * 1024 * 1024;
@@ -48,11 +44,12 @@ interface Member {
 }
 
 /**
- * A pool for one job of src/node/jobs.ts. Batches are begun in the order given, and are cut small enough that all
+ * A pool for one job. Batches are begun in the order given, and are cut small enough that all
  * workers end at about the same time.
  */
 export class WorkerPool<Batch, Result> {
-  readonly #setup: WorkerSetup;
+  readonly #job: Job;
+  readonly #settings: unknown;
   readonly #workers: number;
   readonly #threshold: number;
   readonly #program: URL;
@@ -64,11 +61,12 @@ export class WorkerPool<Batch, Result> {
   #perform: Promise<Perform> | undefined;
 
   /** @param settings what the job needs once: any value that can be sent to a worker */
-  constructor(job: JobName, settings: unknown, { threads, threshold, worker }: PoolOptions = {}) {
-    this.#setup = { job, settings };
+  constructor(job: Job, settings: unknown, { threads, threshold, workers }: PoolOptions = {}) {
+    this.#job = job;
+    this.#settings = settings;
     this.#workers = (threads ?? availableParallelism()) - 1;
     this.#threshold = threshold ?? THRESHOLD;
-    this.#program = worker ?? new URL('./worker.js', import.meta.url);
+    this.#program = new URL(`worker-${job.name}.cjs`, workers ?? import.meta.url);
   }
 
   /**
@@ -90,7 +88,7 @@ export class WorkerPool<Batch, Result> {
 
   /** Nothing more comes: works off what is queued, on the calling thread too. Returns when all of it is begun. */
   async flush(): Promise<void> {
-    this.#perform ??= JOBS[this.#setup.job]().then(({ startJob }) => startJob(this.#setup.settings));
+    this.#perform ??= this.#job.load().then(({ startJob }) => startJob(this.#settings));
     const perform = await this.#perform;
     for (let task = this.#take(); task !== undefined; task = this.#take()) {
       try {
@@ -148,7 +146,7 @@ export class WorkerPool<Batch, Result> {
 
   #start(): Member {
     const worker = new Worker(this.#program, {
-      workerData: this.#setup,
+      workerData: this.#settings,
       // Descriptors that system calls opened are not Node's to follow: it would warn of each that is closed.
       trackUnmanagedFds: false,
     });

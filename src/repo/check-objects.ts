@@ -1,9 +1,12 @@
 /** Many objects checked, by worker threads where that pays, and reported in their order. @module */
+import type { Job } from '../node/jobs.ts';
 import { WorkerPool } from '../node/worker-pool.ts';
 import type { Finding } from './check-object.ts';
 import type { FsckResult } from './fsck-job.ts';
 import type { ObjectName } from './reachable.ts';
 import type { Repo } from './repo.ts';
+
+const JOB: Job = { name: 'fsck', load: () => import('./fsck-job.ts') };
 
 /** Objects that a worker gets at once. */
 const BATCH = 64;
@@ -16,7 +19,7 @@ export async function* checkObjects(
   repo: Repo,
   objects: readonly ObjectName[],
 ): AsyncGenerator<readonly [ObjectName, Finding | undefined], void> {
-  const pool = new WorkerPool<readonly ObjectName[], FsckResult>('fsck', repo.path);
+  const pool = new WorkerPool<readonly ObjectName[], FsckResult>(JOB, repo.path);
   try {
     const batches: (readonly ObjectName[])[] = [];
     for (let at = 0; at < objects.length; at += BATCH) batches.push(objects.slice(at, at + BATCH));

@@ -10,6 +10,7 @@ import type { Commit } from '../core/ostree/commit.ts';
 import type { ComposefsFile, ComposefsReader } from '../core/ostree/composefs-tree.ts';
 import type { Dirmeta } from '../core/ostree/dirmeta.ts';
 import type { Dirtree } from '../core/ostree/dirtree.ts';
+import type { Job } from '../node/jobs.ts';
 import { WorkerPool } from '../node/worker-pool.ts';
 import { type ExamineBatch, type ExamineResult, type Fault, saysNothing } from './examine-job.ts';
 import type { Repo } from './repo.ts';
@@ -30,6 +31,8 @@ export interface ExaminedTree {
   /** Every path that uses one of the damaged objects, by `CHECKSUM.TYPE`. */
   pathsOfFaults(): Map<string, ByteString[]>;
 }
+
+const JOB: Job = { name: 'examine', load: () => import('./examine-job.ts') };
 
 /** Files of one batch, and what is taken for the size of one before it is read. */
 const BATCH_SIZE = 32;
@@ -108,7 +111,7 @@ async function examineFiles(
   faults: ObjectFault[],
   onProgress: (done: number, total: number) => void,
 ): Promise<number> {
-  const pool = new WorkerPool<ExamineBatch, ExamineResult>('examine', { path: repo.path });
+  const pool = new WorkerPool<ExamineBatch, ExamineResult>(JOB, { path: repo.path });
   const checksums = [...files.keys()];
   let bytes = 0;
   let done = 0;

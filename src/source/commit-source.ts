@@ -26,6 +26,7 @@ import {
   readEntries,
 } from '../node/directory.ts';
 import { ioError } from '../node/io-error.ts';
+import type { Job } from '../node/jobs.ts';
 import { type FileStatus, statAt } from '../node/syscalls.ts';
 import { WorkerPool } from '../node/worker-pool.ts';
 import { readFileXattrs } from '../repo/file-xattrs.ts';
@@ -72,6 +73,8 @@ const WEIGHED_FILES = 512;
 
 /** Bytes that a file is taken to have when it is not asked. */
 const TYPICAL_SIZE = 24 * 1024;
+
+const JOB: Job = { name: 'commit', load: () => import('./commit-job.ts') };
 
 const THREAD_THRESHOLD = 24 * 1024 * 1024;
 
@@ -126,7 +129,7 @@ export class CommitSource {
       sizes: options.sizes,
       repoPath: repo.path,
     };
-    this.#pool = new WorkerPool('commit', settings, { threshold: THREAD_THRESHOLD });
+    this.#pool = new WorkerPool(JOB, settings, { threshold: THREAD_THRESHOLD });
   }
 
   /**

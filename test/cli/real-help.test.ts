@@ -1,7 +1,7 @@
 /** Every verb and option of the real tools is either built or refused by name: docs/compatibility.md. */
 import { describe, expect, it } from 'vitest';
 import { allVerbs } from '../../src/cli/help.ts';
-import { optionsOf } from '../../src/cli/program.ts';
+import { optionsOf } from '../../src/cli/real-tool-options.ts';
 import { isRefusedOption, isRefusedVerb, REFUSED_OPTIONS, REFUSED_VERBS } from '../../src/cli/refused.ts';
 import type { Tool, Verb } from '../../src/cli/verb.ts';
 import { ourOption, type RealOption, readRealHelp } from './real-options.ts';

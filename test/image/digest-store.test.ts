@@ -11,7 +11,7 @@ import type { PoolOptions } from '../../src/node/worker-pool.ts';
 import { vectorBytes } from '../core/verity/vector-bytes.ts';
 import { removeDirectory, scratchDirectory } from '../trees.ts';
 
-const worker = new URL('../../dist/worker.js', import.meta.url);
+const workers = new URL('../../dist/', import.meta.url);
 const here: PoolOptions = { threads: 1 };
 
 let scratch: string;
@@ -27,7 +27,7 @@ afterAll(() => removeDirectory(scratch));
 
 describe.each<[string, PoolOptions]>([
   ['one thread', here],
-  ['workers', { threads: 3, threshold: 0, worker }],
+  ['workers', { threads: 3, threshold: 0, workers }],
 ])('filled by %s', (name, options) => {
   it('has each content once, readable by all, and nothing else', async () => {
     const store = `${scratch}/parents made/${name}`;

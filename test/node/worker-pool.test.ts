@@ -8,6 +8,7 @@ import { verityDigest } from '../../src/core/verity/digest.ts';
 import { FileDigester } from '../../src/node/file-digester.ts';
 import { opensslHash } from '../../src/node/hash.ts';
 import { ioError } from '../../src/node/io-error.ts';
+import type { Job } from '../../src/node/jobs.ts';
 import { type FileStamp, packStamp } from '../../src/node/stable-read.ts';
 import { AT_FDCWD, statAt } from '../../src/node/syscalls.ts';
 import type { VerityBatch, VerityResult } from '../../src/node/verity-job.ts';
@@ -15,7 +16,8 @@ import { type PoolOptions, WorkerPool } from '../../src/node/worker-pool.ts';
 import { vectorBytes } from '../core/verity/vector-bytes.ts';
 import { removeDirectory, scratchDirectory } from '../trees.ts';
 
-const worker = new URL('../../dist/worker.js', import.meta.url);
+const workers = new URL('../../dist/', import.meta.url);
+const job: Job = { name: 'verity', load: () => import('../../src/node/verity-job.ts') };
 const settings = { parameters: verityParameters(), follow: false };
 
 let scratch: string;
@@ -29,11 +31,11 @@ afterAll(() => removeDirectory(scratch));
 
 describe.each<[string, PoolOptions]>([
   ['on the calling thread', { threads: 1 }],
-  ['with too little work for workers', { threads: 3, worker }],
-  ['with workers', { threads: 3, threshold: 0, worker }],
+  ['with too little work for workers', { threads: 3, workers }],
+  ['with workers', { threads: 3, threshold: 0, workers }],
 ])('a pool %s', (_, options) => {
   it('does every batch', async () => {
-    const pool = new WorkerPool<VerityBatch, VerityResult>('verity', settings, options);
+    const pool = new WorkerPool<VerityBatch, VerityResult>(job, settings, options);
     const results = Array.from({ length: 50 }, (_, i) => pool.run(batchOf([`${i}`]), 1));
     await pool.flush();
     const digests = (await Promise.all(results)).flat();
@@ -44,7 +46,7 @@ describe.each<[string, PoolOptions]>([
   });
 
   it('hands on the error of a batch, and when it knows of it begins no other', async () => {
-    const pool = new WorkerPool<VerityBatch, VerityResult>('verity', settings, options);
+    const pool = new WorkerPool<VerityBatch, VerityResult>(job, settings, options);
     const failing = pool.run(batchOf(['1', 'none']), 1);
     const others = Array.from({ length: 20 }, () => pool.run(batchOf(['2']), 1));
     let settled = 0;
@@ -61,7 +63,7 @@ describe.each<[string, PoolOptions]>([
   });
 
   it('can be closed without having been used', async () => {
-    await new WorkerPool('verity', settings, options).close();
+    await new WorkerPool(job, settings, options).close();
   });
 
   it('digests large files in parts', async () => {

@@ -1,10 +1,11 @@
 /** `sealtree help [COMMAND]`: what `--help` of the command prints. @module */
 import { displayByteString } from '../../core/bytes/byte-string.ts';
 import { findVerb } from '../find-verb.ts';
-import { programHelp, verbHelp } from '../help.ts';
+import { programHelp } from '../help.ts';
+import { toolNamed } from '../tool-names.ts';
 import { optionError } from '../usage.ts';
 import type { Verb } from '../verb.ts';
-import { PROGRAMS } from '../verbs.ts';
+import { verbHelp } from '../verb-help.ts';
 
 export const verb: Verb = {
   tool: 'sealtree',
@@ -14,7 +15,7 @@ export const verb: Verb = {
   options: [],
   examples: ['sealtree help commit', 'sealtree help keys transient', 'sealtree help fsverity digest'],
   async run({ args, stdout }) {
-    const program = PROGRAMS[args[0] ?? 'sealtree'];
+    const program = toolNamed(args[0] ?? 'sealtree');
     if (args.length <= 1 && program !== undefined) {
       stdout.text(await programHelp(program));
       return;
