@@ -5,12 +5,14 @@
  * dist/tools.js has all.
  * @module
  */
-import { readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { type ByteString, byteString, utf8ByteString } from '../core/bytes/byte-string.ts';
 import type * as mkcomposefs from './mkcomposefs-tool.ts';
 import { toolNamed } from './tool-names.ts';
 import type * as tools from './tools.ts';
+
+// Not imported: then the loader of modules would also load all that they load only when it is asked for, some 2 ms of it.
+const { readFileSync } = process.getBuiltinModule('node:fs');
+const { createRequire } = process.getBuiltinModule('node:module');
 
 const tool = toolNamed(programName()) ?? 'sealtree';
 const words = rawArguments();

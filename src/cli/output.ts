@@ -1,6 +1,5 @@
 /** Standard output and standard error as byte sinks. @module */
 import { writeSync } from 'node:fs';
-import { isatty } from 'node:tty';
 import { type ByteString, utf8ByteString } from '../core/bytes/byte-string.ts';
 import { ioError } from '../node/io-error.ts';
 import { runCleanUps } from '../node/on-exit.ts';
@@ -19,7 +18,7 @@ export class Output {
   }
 
   get isTerminal(): boolean {
-    return isatty(this.#descriptor);
+    return process.getBuiltinModule('node:tty').isatty(this.#descriptor);
   }
 
   /** Raw bytes, one for each character. */

@@ -1,6 +1,5 @@
 /** The job that copies files into a digest store. @module */
 
-import { randomBytes } from 'node:crypto';
 import {
   closeSync,
   constants,
@@ -15,7 +14,7 @@ import {
 import { type ByteString, byteString } from '../core/bytes/byte-string.ts';
 import { SealtreeError } from '../core/errors.ts';
 import { verityParameters } from '../core/verity/descriptor.ts';
-import { writeAll } from '../node/atomic-file.ts';
+import { randomDigits, writeAll } from '../node/atomic-file.ts';
 import { fsPath, joinPath } from '../node/fs-path.ts';
 import { isErrno, plainError } from '../node/io-error.ts';
 import type { Perform } from '../node/jobs.ts';
@@ -74,7 +73,7 @@ function addObject(store: ByteString, { object, place, stamp }: StoreCopy, stopp
   const path = joinPath(store, object);
   if (lstatSync(fsPath(path), { throwIfNoEntry: false }) !== undefined) return;
   makeDirectories(byteString(path.slice(0, path.lastIndexOf('/'))), 0o755);
-  const temporary = joinPath(store, byteString(`.tmp${randomBytes(6).toString('hex')}`));
+  const temporary = joinPath(store, byteString(`.tmp${randomDigits()}`));
   const target = openSync(fsPath(temporary), 'wx', 0o600);
   try {
     try {

@@ -20,6 +20,7 @@ import { hexOf } from '../core/bytes/hex.ts';
 import type { FormatVersions } from '../core/erofs/order.ts';
 import { type WrittenImage, writeImage } from '../core/erofs/writer.ts';
 import type { Inode } from '../core/fs/file-tree.ts';
+import type { Hash } from '../core/hash.ts';
 import { VerityHash } from '../core/verity/digest.ts';
 import { temporaryName, writeAll } from '../node/atomic-file.ts';
 import { fsPath } from '../node/fs-path.ts';
@@ -36,13 +37,15 @@ export interface DigestedImage extends WrittenImage {
  * Writes the image of a tree and returns its fs-verity digest.
  *
  * @param emit gets the image in chunks, if it is wanted
+ * @param hash what hashes the blocks of the image
  */
 export function digestImage(
   root: Inode,
   versions?: FormatVersions,
   emit: (chunk: Uint8Array) => void = () => {},
+  hash: Hash = opensslHash,
 ): DigestedImage {
-  const verity = new VerityHash(opensslHash);
+  const verity = new VerityHash(hash);
   const image = writeImage(root, versions, (chunk) => {
     verity.update(chunk);
     emit(chunk);

@@ -3,7 +3,7 @@
  * the functions of libcrypto itself. Manual page SHA256_Init(3ssl).
  * @module
  */
-import type { Hash } from '../core/hash.ts';
+import { DIGEST_SIZE, type Hash } from '../core/hash.ts';
 import { addressOf, type ForeignFunction, findForeign } from './foreign.ts';
 
 /** By node:crypto, loaded when it is first needed: that takes some 3 ms. */
@@ -42,7 +42,6 @@ interface Sha256 {
   readonly final: ForeignFunction;
 }
 
-const SHA256_SIZE = 32;
 /** Room for a SHA256_CTX, which has 112 bytes. */
 const contextMemory = Buffer.allocUnsafeSlow(256);
 
@@ -56,29 +55,36 @@ function lowLevelHash(): Hash | undefined {
     const count = data.length / size;
     if (name !== 'sha256') {
       for (let i = 0; i < count; i++) {
-        opensslHash.digestInto(name, data.subarray(i * size, (i + 1) * size), target, at + i * 64);
+        const block = data.subarray(i * size, (i + 1) * size);
+        opensslHash.digestInto(name, block, target, at + i * DIGEST_SIZE[name]);
       }
       return;
     }
     if (count === 0) return;
     // Beyond these bounds C would read and write memory of others.
     if (!Number.isInteger(count)) throw new RangeError(`${data.length} bytes are no blocks of ${size}`);
-    if (at + count * SHA256_SIZE > target.length) throw new RangeError('no room for the digests');
+    if (at + count * DIGEST_SIZE.sha256 > target.length) throw new RangeError('no room for the digests');
     let from = addressIn(data);
     let to = addressIn(target) + at;
-    for (let i = 0; i < count; i++, from += size, to += SHA256_SIZE) {
+    for (let i = 0; i < count; i++, from += size, to += DIGEST_SIZE.sha256) {
       init(context);
       update(context, from, size);
       final(to, context);
     }
   };
+  const digestInto: Hash['digestInto'] = (name, data, target, at) => {
+    if (name === 'sha256' && data.length > 0) digestBlocksInto(name, data, data.length, target, at);
+    else opensslHash.digestInto(name, data, target, at);
+  };
   return {
-    ...opensslHash,
     digestBlocksInto,
-    digestInto(name, data, target, at) {
-      if (name === 'sha256' && data.length > 0) digestBlocksInto(name, data, data.length, target, at);
-      else opensslHash.digestInto(name, data, target, at);
+    digestInto,
+    digest(name, data) {
+      const digest = new Uint8Array(DIGEST_SIZE[name]);
+      digestInto(name, data, digest, 0);
+      return digest;
     },
+    create: opensslHash.create,
   };
 }
 

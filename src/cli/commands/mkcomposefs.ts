@@ -5,7 +5,9 @@ import { DEFAULT_VERSIONS, type FormatVersions } from '../../core/erofs/order.ts
 import { writeImage } from '../../core/erofs/writer.ts';
 import { prefixed, SealtreeError } from '../../core/errors.ts';
 import type { Inode } from '../../core/fs/file-tree.ts';
+import type { Hash } from '../../core/hash.ts';
 import { digestImage, openPendingFile, type PendingFile } from '../../image/image-file.ts';
+import { blockHash, opensslHash } from '../../node/hash.ts';
 import { plainError } from '../../node/io-error.ts';
 import { readDumpFile } from '../../source/dump-file.ts';
 import type { Output } from '../output.ts';
@@ -58,10 +60,12 @@ async function run({ args, options, stdout }: Context): Promise<void> {
   const [source, image] = operandsOf(args, digestOnly);
   const output = digestOnly ? NOWHERE : image === '-' ? streamTo(stdout) : openImage(image as ByteString);
   try {
-    const tree = options.has('from-file')
+    const isDump = options.has('from-file');
+    const tree = isDump
       ? readDumpFile(source, { strict: process.env.CFS_PARSE_STRICT !== undefined })
       : await scan(source, options, threads);
-    const digest = write(tree, versions, options, output);
+    // Foreign functions have been loaded for a directory only.
+    const digest = write(tree, versions, options, output, isDump ? opensslHash : blockHash());
     output.finish();
     if (digest !== undefined) stdout.line(digest);
   } catch (error) {
@@ -87,10 +91,11 @@ function write(
   versions: FormatVersions,
   options: OptionValues,
   output: PendingFile,
+  hash: Hash,
 ): string | undefined {
   try {
     if (options.has('print-digest') || options.has('print-digest-only')) {
-      return digestImage(tree, versions, output.write).digest;
+      return digestImage(tree, versions, output.write, hash).digest;
     }
     writeImage(tree, versions, output.write);
     return undefined;
