@@ -1,10 +1,6 @@
-/**
- * OpenSSL's hashes for the Hash port of the core: by node:crypto, and for the many small blocks of Merkle trees by
- * the functions of libcrypto itself. Manual page SHA256_Init(3ssl).
- * @module
- */
+/** OpenSSL's hashes for the Hash port of the core. @module */
 import { DIGEST_SIZE, type Hash } from '../core/hash.ts';
-import { addressOf, type ForeignFunction, findForeign } from './foreign.ts';
+import { addressIn, findSha256Blocks, type Sha256Blocks } from './sha256-blocks.ts';
 
 /** By node:crypto, loaded when it is first needed: that takes some 3 ms. */
 export const opensslHash: Hash = {
@@ -25,59 +21,38 @@ function crypto(): Crypto {
   return loaded;
 }
 
-/**
- * The same hashes for who hashes many blocks and calls C anyway: nothing is allocated for a block, and threads do not
- * wait for each other's counts of references, as they do in OpenSSL's general functions.
- */
+/** The same hashes, faster for who hashes many blocks and calls C anyway: see sha256-blocks.ts. */
 export function blockHash(): Hash {
-  found ??= lowLevelHash() ?? opensslHash;
+  if (found === undefined) {
+    const sha256 = findSha256Blocks();
+    found = sha256 === undefined ? opensslHash : hashWith(sha256);
+  }
   return found;
 }
 
 let found: Hash | undefined;
 
-interface Sha256 {
-  readonly init: ForeignFunction;
-  readonly update: ForeignFunction;
-  readonly final: ForeignFunction;
-}
-
-/** Room for a SHA256_CTX, which has 112 bytes. */
-const contextMemory = Buffer.allocUnsafeSlow(256);
-
-/** undefined where libcrypto's functions cannot be found: they are in Node's own program, or in a library it uses. */
-function lowLevelHash(): Hash | undefined {
-  const sha256 = findSha256();
-  if (sha256 === undefined) return undefined;
-  const { init, update, final } = sha256;
-  const context = addressIn(contextMemory);
-  const digestBlocksInto: Required<Hash>['digestBlocksInto'] = (name, data, size, target, at) => {
-    const count = data.length / size;
-    if (name !== 'sha256') {
-      for (let i = 0; i < count; i++) {
-        const block = data.subarray(i * size, (i + 1) * size);
-        opensslHash.digestInto(name, block, target, at + i * DIGEST_SIZE[name]);
-      }
-      return;
-    }
-    if (count === 0) return;
-    // Beyond these bounds C would read and write memory of others.
-    if (!Number.isInteger(count)) throw new RangeError(`${data.length} bytes are no blocks of ${size}`);
-    if (at + count * DIGEST_SIZE.sha256 > target.length) throw new RangeError('no room for the digests');
-    let from = addressIn(data);
-    let to = addressIn(target) + at;
-    for (let i = 0; i < count; i++, from += size, to += DIGEST_SIZE.sha256) {
-      init(context);
-      update(context, from, size);
-      final(to, context);
-    }
-  };
+function hashWith(sha256: Sha256Blocks): Hash {
   const digestInto: Hash['digestInto'] = (name, data, target, at) => {
-    if (name === 'sha256' && data.length > 0) digestBlocksInto(name, data, data.length, target, at);
+    if (name === 'sha256') hashSha256(data, 1, data.length, target, at);
     else opensslHash.digestInto(name, data, target, at);
   };
+  /** @throws RangeError where C would write to memory of others */
+  const hashSha256 = (data: Uint8Array, count: number, size: number, target: Uint8Array, at: number) => {
+    if (at + count * DIGEST_SIZE.sha256 > target.length) throw new RangeError('no room for the digests');
+    sha256(addressIn(data), count, size, target, at);
+  };
   return {
-    digestBlocksInto,
+    digestBlocksInto(name, data, size, target, at) {
+      const count = Math.floor(data.length / size);
+      if (name === 'sha256' && size % 64 === 0) {
+        hashSha256(data, count, size, target, at);
+        return;
+      }
+      for (let i = 0; i < count; i++) {
+        digestInto(name, data.subarray(i * size, (i + 1) * size), target, at + i * DIGEST_SIZE[name]);
+      }
+    },
     digestInto,
     digest(name, data) {
       const digest = new Uint8Array(DIGEST_SIZE[name]);
@@ -86,28 +61,4 @@ function lowLevelHash(): Hash | undefined {
     },
     create: opensslHash.create,
   };
-}
-
-function findSha256(): Sha256 | undefined {
-  try {
-    return {
-      init: findForeign('SHA256_Init', 'int', ['uint64']),
-      update: findForeign('SHA256_Update', 'int', ['uint64', 'uint64', 'uint64']),
-      final: findForeign('SHA256_Final', 'int', ['uint64', 'uint64']),
-    };
-  } catch {
-    return undefined;
-  }
-}
-
-/** Where array buffers lie, which never move. */
-const addresses = new WeakMap<ArrayBufferLike, number>();
-
-function addressIn(data: Uint8Array): number {
-  let address = addresses.get(data.buffer);
-  if (address === undefined) {
-    address = Number(addressOf(data)) - data.byteOffset;
-    addresses.set(data.buffer, address);
-  }
-  return address + data.byteOffset;
 }
