@@ -1,6 +1,5 @@
 /** One call of the program from its first word to its exit status: output, errors and how they are told. @module */
 import { SealtreeError } from '../core/errors.ts';
-import { tuneEngine } from './engine.ts';
 import type { Found } from './find-verb.ts';
 import { Output } from './output.ts';
 import { report } from './report.ts';
@@ -19,7 +18,6 @@ export interface Session {
 
 /** Runs `work`, prints what it left to be printed, and sets the exit status to its own or to that of its error. */
 export async function runSession(tool: Tool, work: (session: Session) => Promise<number>): Promise<void> {
-  tuneEngine();
   const session: Session = { stdout: new Output(1), stderr: new Output(2), tool, usage: '' };
   // Node's own warnings (experimental features, listeners) say nothing to who runs a command.
   if (process.env.SEALTREE_DEBUG === undefined) process.removeAllListeners('warning');

@@ -1,5 +1,6 @@
 /** All tools and verbs: what dist/sealtree.js runs unless a file of its own has the tool. @module */
 import type { ByteString } from '../core/bytes/byte-string.ts';
+import { optimizeLater } from '../node/engine.ts';
 import { findVerb } from './find-verb.ts';
 import { parse } from './program.ts';
 import { printVersion, runSession, runVerb } from './session.ts';
@@ -11,7 +12,10 @@ export function runTool(tool: Tool, words: readonly ByteString[]): Promise<void>
     if (words.length === 1 && words[0] === '--version') return printVersion(session);
     const found = await findVerb(tool, words);
     session.tool = found.program;
-    if (found.verb !== undefined) return runVerb(session, found, parse);
+    if (found.verb !== undefined) {
+      optimizeLater();
+      return runVerb(session, found, parse);
+    }
     if (found.wanted === 'version') return printVersion(session);
     const { programHelp } = await import('./help.ts');
     session.usage = await programHelp(found.program);

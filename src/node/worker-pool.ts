@@ -7,6 +7,7 @@ import { availableParallelism } from 'node:os';
 import { setImmediate } from 'node:timers/promises';
 import { type Transferable, Worker } from 'node:worker_threads';
 import { type ErrorCode, type ErrorDetail, prefixed, SealtreeError } from '../core/errors.ts';
+import { optimizeAsUsual } from './engine.ts';
 import type { Job, Perform } from './jobs.ts';
 
 /** What travels to a worker and back. */
@@ -145,6 +146,8 @@ export class WorkerPool<Batch, Result> {
   }
 
   #start(): Member {
+    // The worker has its part of it: it loads faster, and sets it back when it has.
+    optimizeAsUsual();
     const worker = new Worker(this.#program, {
       workerData: this.#settings,
       // Descriptors that system calls opened are not Node's to follow: it would warn of each that is closed.

@@ -1,11 +1,13 @@
 /** What a worker thread does: one job, batch after batch. @module */
 import { parentPort, workerData } from 'node:worker_threads';
 import { SealtreeError } from '../core/errors.ts';
+import { optimizeLater } from './engine.ts';
 import type { Perform, StartJob } from './jobs.ts';
 import type { WorkerReply, WorkerRequest } from './worker-pool.ts';
 
 /** To be called once, by the program of a worker: see src/workers. */
 export function serve(startJob: StartJob): void {
+  optimizeLater();
   const port = parentPort;
   const perform = startJob(workerData);
   let turn = Promise.resolve();

@@ -7,6 +7,7 @@ import { prefixed, SealtreeError } from '../../core/errors.ts';
 import type { Inode } from '../../core/fs/file-tree.ts';
 import type { Hash } from '../../core/hash.ts';
 import { digestImage, openPendingFile, type PendingFile } from '../../image/image-file.ts';
+import { optimizeLater } from '../../node/engine.ts';
 import { blockHash, opensslHash } from '../../node/hash.ts';
 import { plainError } from '../../node/io-error.ts';
 import { readDumpFile } from '../../source/dump-file.ts';
@@ -61,9 +62,7 @@ async function run({ args, options, stdout }: Context): Promise<void> {
   const output = digestOnly ? NOWHERE : image === '-' ? streamTo(stdout) : openImage(image as ByteString);
   try {
     const isDump = options.has('from-file');
-    const tree = isDump
-      ? readDumpFile(source, { strict: process.env.CFS_PARSE_STRICT !== undefined })
-      : await scan(source, options, threads);
+    const tree = isDump ? readDump(source) : await scan(source, options, threads);
     // Foreign functions have been loaded for a directory only.
     const digest = write(tree, versions, options, output, isDump ? opensslHash : blockHash());
     output.finish();
@@ -104,6 +103,11 @@ function write(
   }
 }
 
+function readDump(source: ByteString): Inode {
+  optimizeLater();
+  return readDumpFile(source, { strict: process.env.CFS_PARSE_STRICT !== undefined });
+}
+
 async function scan(source: ByteString, options: OptionValues, threads: number): Promise<Inode> {
   const skip = options.has('skip-xattrs');
   const user = options.has('user-xattrs');
@@ -112,6 +116,7 @@ async function scan(source: ByteString, options: OptionValues, threads: number):
   }
   // Loaded only here: it brings the system calls and the workers, which dump files do not need.
   const { scanDirectory } = await import('../../source/directory.ts');
+  optimizeLater();
   return scanDirectory(source, {
     xattrs: skip ? 'none' : user ? 'user' : 'all',
     useEpoch: options.has('use-epoch'),
