@@ -49,10 +49,14 @@ export function readEntries(fd: number): Entry[] {
   for (;;) {
     const end = checked('getdents64', getdents64(fd, buffer, buffer.length));
     if (end === 0) return entries;
-    for (let at = 0; at < end; at += buffer.readUInt16LE(at + 16)) {
+    for (let at = 0; at < end; ) {
       // struct linux_dirent64: inode, offset, record length, type, name and NUL
-      const name = bytesAt(buffer, at + 19, buffer.indexOf(0, at + 19));
+      const next = at + (buffer[at + 16] as number) + 256 * (buffer[at + 17] as number);
+      let nameEnd = at + 19;
+      while (nameEnd < next && buffer[nameEnd] !== 0) nameEnd++;
+      const name = bytesAt(buffer, at + 19, nameEnd);
       if (name !== '.' && name !== '..') entries.push({ name, type: buffer[at + 18] as number });
+      at = next;
     }
   }
 }

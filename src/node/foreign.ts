@@ -14,7 +14,7 @@ type Library = ReturnType<Koffi['load']>;
 /** C types as koffi writes them. Byte strings go in as `cPath()`, buffers as they are, addresses as bigint. */
 export type ForeignType = 'int' | 'uint' | 'long' | 'ulong' | 'int64' | 'uint64' | 'void *' | 'void' | 'str';
 
-export type ForeignArgument = number | bigint | string | Uint8Array | null;
+export type ForeignArgument = number | bigint | string | Uint8Array | null | undefined;
 export type ForeignFunction = (...args: ForeignArgument[]) => number;
 
 let koffi: Koffi | undefined;
@@ -33,10 +33,14 @@ export function foreign(
   library: string | null = null,
 ): ForeignFunction {
   let call: ForeignFunction | undefined;
-  return (...values) => {
+  const found = () => {
     call ??= findForeign(name, result, args, library);
-    return call(...values);
+    return call;
   };
+  // Fixed parameters, which koffi does not mind to get too many of, cost half of what gathered ones do.
+  return args.length <= 6
+    ? (a, b, c, d, e, f) => (call ?? found())(a, b, c, d, e, f)
+    : (...values) => found()(...values);
 }
 
 /** As `foreign`, but looked up now: its calls cost less, and it tells now what is not on this system. */
@@ -78,6 +82,9 @@ export function checked(call: string, result: number): number {
 const PATH_MAX = 4096;
 const scratch: Buffer[] = [];
 
+/** Up to this length, which most names have, a loop is faster than a call of Buffer's. */
+const SHORT = 48;
+
 /**
  * A path as a C string, in a buffer that the next call with the same slot overwrites: for the length of one call.
  *
@@ -88,7 +95,10 @@ export function cPath(path: ByteString, slot = 0): Buffer {
   if (path.includes('\0')) throw systemCallError('path with a NUL byte', 'EINVAL');
   scratch[slot] ??= Buffer.alloc(PATH_MAX);
   const buffer = scratch[slot];
-  buffer[buffer.write(path, 0, 'latin1')] = 0;
+  const { length } = path;
+  if (length > SHORT) buffer.write(path, 0, 'latin1');
+  else for (let i = 0; i < length; i++) buffer[i] = path.charCodeAt(i);
+  buffer[length] = 0;
   return buffer;
 }
 

@@ -1,9 +1,9 @@
 /** Reading files that must not change meanwhile. @module */
-import { closeSync, constants, openSync, readSync } from 'node:fs';
+import { closeSync, constants, openSync } from 'node:fs';
 import { type ByteString, byteString } from '../core/bytes/byte-string.ts';
 import { SealtreeError } from '../core/errors.ts';
 import { fsPath } from './fs-path.ts';
-import { type FileStatus, openAt, statAt } from './syscalls.ts';
+import { type FileStatus, openAt, readAt, statAt } from './syscalls.ts';
 
 /** By what a change shows. */
 export type FileStamp = Pick<FileStatus, 'size' | 'mtimeSec' | 'mtimeNsec' | 'ctimeSec' | 'ctimeNsec'>;
@@ -83,14 +83,14 @@ export function readRange(
   let at = 0;
   while (at < length) {
     const wanted = Math.min(buffer.length, length - at);
-    let filled = 0;
-    while (filled < wanted) {
-      const count = readSync(fd, buffer, filled, wanted - filled, start + at + filled);
+    const piece = wanted === buffer.length ? buffer : buffer.subarray(0, wanted);
+    for (let filled = 0; filled < wanted; ) {
+      const count = readAt(fd, filled === 0 ? piece : piece.subarray(filled), start + at + filled);
       if (count === 0) throw changed(`it ends at ${start + at + filled} bytes, not ${start + length}`);
       filled += count;
     }
-    consume(filled === buffer.length ? buffer : buffer.subarray(0, filled));
-    at += filled;
+    consume(piece);
+    at += wanted;
   }
 }
 

@@ -181,6 +181,7 @@ function makeFound(
 }
 
 function setXattrs(inode: Inode, xattrs: readonly Xattr[]): void {
+  if (xattrs.length === 0) return;
   const taken: Xattr[] = [];
   let cost: number | undefined = 0;
   for (const xattr of xattrs) {
