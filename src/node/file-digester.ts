@@ -33,14 +33,17 @@ export interface FileDigesterOptions<Target> {
 }
 
 /** Files larger than this are cut into parts of this size, if blocks are not larger. */
-const PART = 8 * 1024 * 1024;
+const PART = 4 * 1024 * 1024;
 
 /** Descriptors held at once at most, and never more than a quarter of what the process may have open. */
 const MAX_DESCRIPTORS = 8192;
 
+/** Work from which on workers are begun. Where there is this much there is mostly more, and beginning takes them 30 ms. */
+const THREAD_THRESHOLD = 6 * 1024 * 1024;
+
 const JOB: Job = { name: 'verity', load: () => import('./verity-job.ts') };
 
-const BATCH_WEIGHT = 4 * 1024 * 1024;
+const BATCH_WEIGHT = 2 * 1024 * 1024;
 const BATCH_FILES = 512;
 /** What opening and closing a file costs, as bytes that could be hashed meanwhile. */
 const FILE_WEIGHT = 10 * 1024;
@@ -67,7 +70,7 @@ export class FileDigester<Target> {
     this.#options = options;
     this.#parameters = verityParameters(options.verity);
     const settings: VeritySettings = { parameters: this.#parameters, follow: options.follow ?? false };
-    this.#pool = new WorkerPool(JOB, settings, options.pool);
+    this.#pool = new WorkerPool(JOB, settings, { threshold: THREAD_THRESHOLD, ...options.pool });
   }
 
   /**

@@ -103,7 +103,7 @@ export class WorkerPool<Batch, Result> {
   }
 
   /**
-   * Ends the workers when they are done with what they have begun.
+   * Ends the workers when they are done with what they have begun, and waits for those that have.
    *
    * @returns the batches that were still queued, which are never done
    */
@@ -112,7 +112,8 @@ export class WorkerPool<Batch, Result> {
     this.#next = 0;
     const members = this.#members.splice(0);
     for (const { worker } of members) worker.postMessage(null);
-    await Promise.all(members.map(({ worker }) => new Promise((resolve) => worker.once('exit', resolve))));
+    const busy = members.filter(({ tasks }) => tasks.length > 0);
+    await Promise.all(busy.map(({ worker }) => new Promise((resolve) => worker.once('exit', resolve))));
     return left.map(({ batch }) => batch);
   }
 
