@@ -4,9 +4,11 @@
  */
 import {
   closeSync,
+  constants,
   fchmodSync,
   fchownSync,
   fsyncSync,
+  ftruncateSync,
   lstatSync,
   openSync,
   realpathSync,
@@ -26,6 +28,7 @@ import { temporaryName, writeAll } from '../node/atomic-file.ts';
 import { fsPath } from '../node/fs-path.ts';
 import { opensslHash } from '../node/hash.ts';
 import { ioError } from '../node/io-error.ts';
+import { onExit } from '../node/on-exit.ts';
 import { forgetTemporary, registerTemporary } from '../node/temporary.ts';
 
 export interface DigestedImage extends WrittenImage {
@@ -64,7 +67,8 @@ export interface PendingFile {
 
 /**
  * Opens a file that replaces `path` when it is complete and on disk, with the owner and mode of the one that is there.
- * What cannot be replaced (a device, a pipe, a file in a directory one may not write to) is written directly.
+ * What cannot be replaced is written directly: a device, a pipe, and a file in a directory one may not write to. Such a
+ * file is as it was until the first write, and empty if there is none to finish it.
  *
  * @throws SealtreeError `io` with `what` before the system's words
  */
@@ -75,7 +79,7 @@ export function openPendingFile(path: ByteString, what: string): PendingFile {
       const temporary = openTemporary(target, status);
       if (temporary !== undefined) return replacing(target, temporary);
     }
-    return direct(openSync(fsPath(path), 'w'));
+    return status?.isFile() ? inPlace(target) : direct(openSync(fsPath(path), 'w'));
   } catch (error) {
     throw ioError(what, error);
   }
@@ -139,6 +143,35 @@ function replacing(target: ByteString, { path, fd }: Temporary): PendingFile {
       open = false;
       forgetTemporary(path);
       closeSync(fd);
+    },
+    discard,
+  };
+}
+
+function inPlace(target: ByteString): PendingFile {
+  const fd = openSync(fsPath(target), constants.O_WRONLY);
+  const file = direct(fd);
+  const empty = () => ftruncateSync(fd);
+  let settled: (() => void) | undefined;
+  const discard = () => {
+    if (settled !== undefined) empty();
+    settled?.();
+    settled = undefined;
+    file.discard();
+  };
+  return {
+    write(data) {
+      if (settled === undefined) {
+        empty();
+        settled = onExit(empty);
+      }
+      file.write(data);
+    },
+    finish() {
+      fsyncSync(fd);
+      settled?.();
+      settled = undefined;
+      file.finish();
     },
     discard,
   };

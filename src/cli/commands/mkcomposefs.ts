@@ -47,8 +47,9 @@ export const verb: Verb = {
     'The image is a read-only EROFS file system that holds names and metadata; the content of files above 64 bytes ' +
       'stays outside, in an object directory, and is named by its fs-verity digest. The same tree always becomes the ' +
       'same image, so the digest of the image stands for the whole tree.',
-    'IMAGE is replaced when the new image is complete; on any failure it is as it was. With - the image goes to ' +
-      'standard output.',
+    'IMAGE is replaced when the new image is complete; on any failure it is as it was. Where its directory does not ' +
+      'let it be replaced it is written in place, and empty if that fails halfway. With - the image goes to standard ' +
+      'output.',
     'If one of --min-version and --max-version is given, the other one counts as 0.',
   ],
   run,
