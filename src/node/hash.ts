@@ -45,7 +45,7 @@ function hashWith(sha256: Sha256Blocks): Hash {
   return {
     digestBlocksInto(name, data, size, target, at) {
       const count = Math.floor(data.length / size);
-      if (name === 'sha256' && size % 64 === 0) {
+      if (name === 'sha256') {
         hashSha256(data, count, size, target, at);
         return;
       }
