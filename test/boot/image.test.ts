@@ -53,11 +53,11 @@ const cases: BootCase[] = [
     expected: 'the mount of the real mount.composefs',
     script: `${REPOSITORY}
       sealtree mount ${OPTIONS} ours/image.cfs mnt
-      grep ' /tmp/case/mnt ' /proc/self/mountinfo | sed 's/.* - //; s/composefs.[^,]*/composefs.XXXXXX/' >mount.ours
+      grep ' /tmp/case/mnt ' /proc/self/mountinfo | sed 's/.* - //; s/[.]composefs[.][^,]*/.composefs.XXXXXX/' >mount.ours
       cmp mnt/usr/share/doc/long tree/usr/share/doc/long; getfattr --only-values -n user.note mnt/usr/share/doc/short; echo
       sealtree umount mnt
       mount.composefs ${OPTIONS} ours/image.cfs mnt
-      grep ' /tmp/case/mnt ' /proc/self/mountinfo | sed 's/.* - //; s/composefs.[^,]*/composefs.XXXXXX/' >mount.theirs
+      grep ' /tmp/case/mnt ' /proc/self/mountinfo | sed 's/.* - //; s/[.]composefs[.][^,]*/.composefs.XXXXXX/' >mount.theirs
       umount mnt
       cat mount.ours mount.theirs`,
     check: ({ stdout }) => {
