@@ -310,8 +310,8 @@ function* readPieces(fd: number, name: ByteString, status: FileStatus): Generato
 }
 
 /**
- * A change shows by size or modification time. Not by the change time: that moves when another process makes a hard
- * link to the file, which leaves what was read as it is.
+ * A change shows by size, modification time or change time. The last one also moves when another process makes or
+ * removes a hard link to the file, which leaves what was read as it is: then it says nothing.
  */
 function checkUnchanged(fd: number, name: ByteString, before: FileStatus, length: number): void {
   const now = statAt(fd, byteString(''));
@@ -319,6 +319,8 @@ function checkUnchanged(fd: number, name: ByteString, before: FileStatus, length
     throw changed(name, `size is ${Math.max(now.size, length)}, was ${before.size}`);
   if (now.mtimeSec !== before.mtimeSec || now.mtimeNsec !== before.mtimeNsec)
     throw changed(name, 'its modification time is not what it was');
+  const isTouched = now.ctimeSec !== before.ctimeSec || now.ctimeNsec !== before.ctimeNsec;
+  if (isTouched && now.nlink === before.nlink) throw changed(name, 'its change time is not what it was');
 }
 
 function changed(name: ByteString, how: string): SealtreeError {
