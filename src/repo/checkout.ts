@@ -4,13 +4,12 @@
  * Decisions and messages are those of the real tool.
  * @module
  */
-import { closeSync, constants, fchmodSync, fchownSync, futimesSync, statSync } from 'node:fs';
+import { closeSync, constants, fchmodSync, fchownSync, futimesSync } from 'node:fs';
 import { type ByteString, byteString, displayByteString } from '../core/bytes/byte-string.ts';
 import { prefixed, SealtreeError } from '../core/errors.ts';
 import { isDirectory } from '../core/fs/mode.ts';
 import type { Dirmeta } from '../core/ostree/dirmeta.ts';
 import type { Dirtree } from '../core/ostree/dirtree.ts';
-import { fsPath } from '../node/fs-path.ts';
 import { ioError, isErrno } from '../node/io-error.ts';
 import { AT_FDCWD, makeDirectoryAt, openAt, statAt } from '../node/syscalls.ts';
 import { FileCheckout, guard, removeAt, setXattrs, statIfThere } from './checkout-file.ts';
@@ -80,6 +79,8 @@ class TreeCheckout {
   readonly #repo: Repo;
   readonly #options: CheckoutOptions;
   readonly #files: FileCheckout;
+  /** Of the repository. */
+  #device: number | undefined;
 
   constructor(repo: Repo, options: CheckoutOptions, files: FileCheckout) {
     this.#repo = repo;
@@ -166,8 +167,9 @@ class TreeCheckout {
 
   #requireSameDevice(directory: number): void {
     if (!this.#options.requireHardlinks) return;
-    const source = statSync(fsPath(this.#repo.path), { bigint: true }).dev;
-    const destination = BigInt(statAt(directory, byteString('')).dev);
+    this.#device ??= statAt(AT_FDCWD, byteString(`${this.#repo.path}/.`)).dev;
+    const source = this.#device;
+    const destination = statAt(directory, byteString('')).dev;
     if (source === destination) return;
     const message = `Unable to do hardlink checkout across devices (src=${source} destination=${destination})`;
     throw new SealtreeError('unsupported', message);

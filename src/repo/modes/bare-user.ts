@@ -25,7 +25,7 @@ export function readBareUserFile(repo: Repo, checksum: string): FileObject | und
     const name = repo.objectPath('file', checksum);
     const value = getXattr(path, byteString('user.ostreemeta'));
     if (value === undefined) throw malformed(`${name}: fgetxattr(user.ostreemeta): No data available`);
-    const meta = decodeBareUserMeta(bytesOf(value), `${name}: user.ostreemeta`);
+    const meta = metaOf(value, name);
     const link = isSymlink(meta.mode);
     const symlinkTarget = link ? readTarget(path, name, stat.size) : byteString('');
     return {
@@ -35,6 +35,22 @@ export function readBareUserFile(repo: Repo, checksum: string): FileObject | und
       content: () => (link ? [] : bareContent(path, name, stat.size)),
     };
   });
+}
+
+type BareUserMeta = ReturnType<typeof decodeBareUserMeta>;
+
+/** What short values came to: most files of a repository have one of very few. */
+const known = new Map<ByteString, BareUserMeta>();
+const KNOWN_LENGTH = 256;
+const MAX_KNOWN = 256;
+
+function metaOf(value: ByteString, name: string): BareUserMeta {
+  let meta = known.get(value);
+  if (meta === undefined) {
+    meta = decodeBareUserMeta(bytesOf(value), `${name}: user.ostreemeta`);
+    if (value.length <= KNOWN_LENGTH && known.size < MAX_KNOWN) known.set(value, meta);
+  }
+  return meta;
 }
 
 function readTarget(path: ByteString, name: string, size: number): ByteString {

@@ -2,12 +2,14 @@
  * File objects of a `bare` repository: the file itself, with its owner, mode, xattrs, and symlinks as symlinks.
  * @module
  */
-import { lstatSync, readlinkSync } from 'node:fs';
+import { readlinkSync } from 'node:fs';
 import { type ByteString, byteString } from '../../core/bytes/byte-string.ts';
 import { malformed } from '../../core/errors.ts';
 import type { Xattr } from '../../core/fs/file-tree.ts';
 import { isRegular, isSymlink } from '../../core/fs/mode.ts';
 import { fsPath } from '../../node/fs-path.ts';
+import { isErrno, plainError } from '../../node/io-error.ts';
+import { AT_FDCWD, type FileStatus, statAt } from '../../node/syscalls.ts';
 import { readFileXattrs } from '../file-xattrs.ts';
 import type { Repo } from '../repo.ts';
 import { bareContent, type FileObject, openingContent } from './file-object.ts';
@@ -24,9 +26,14 @@ export function readBareFile(repo: Repo, checksum: string): FileObject | undefin
 }
 
 /** What lstat says of an object that is a file or a symlink, as all modes but bare-user store them. */
-export function statObject(path: ByteString) {
-  const stat = lstatSync(fsPath(path), { throwIfNoEntry: false });
-  if (stat === undefined) return undefined;
+export function statObject(path: ByteString): FileStatus | undefined {
+  let stat: FileStatus;
+  try {
+    stat = statAt(AT_FDCWD, path);
+  } catch (error) {
+    if (isErrno(error, 'ENOENT')) return undefined;
+    throw plainError(error);
+  }
   if (!isRegular(stat.mode) && !isSymlink(stat.mode)) throw malformed('Not a regular file or symlink');
   return stat;
 }
