@@ -2,7 +2,6 @@
  * Digests many files at once on all processors: small ones in batches, large ones in parts.
  * @module
  */
-import { closeSync } from 'node:fs';
 import { setImmediate } from 'node:timers/promises';
 import { type ByteString, byteString } from '../core/bytes/byte-string.ts';
 import { hexOf } from '../core/bytes/hex.ts';
@@ -15,10 +14,17 @@ import {
 } from '../core/verity/descriptor.ts';
 import { BlockHasher, MerkleTree } from '../core/verity/merkle.ts';
 import { blockHash } from './hash.ts';
+import { plainError } from './io-error.ts';
 import type { Job } from './jobs.ts';
 import { type FileStamp, packStamp, STAMP_LENGTH } from './stable-read.ts';
-import { descriptorLimit, type FileReference } from './syscalls.ts';
-import { FAILED_FILE, type VerityBatch, type VerityResult, type VeritySettings } from './verity-job.ts';
+import {
+  FAILED_FILE,
+  type FileReader,
+  makeFileReader,
+  type VerityBatch,
+  type VerityResult,
+  type VeritySettings,
+} from './verity-job.ts';
 import { type PoolOptions, WorkerPool } from './worker-pool.ts';
 
 export interface FileDigesterOptions<Target> {
@@ -35,13 +41,14 @@ export interface FileDigesterOptions<Target> {
 /** Files larger than this are cut into parts of this size, if blocks are not larger. */
 const PART = 4 * 1024 * 1024;
 
-/** Descriptors held at once at most, and never more than a quarter of what the process may have open. */
-const MAX_DESCRIPTORS = 8192;
-
 /** Work from which on workers are begun. Where there is this much there is mostly more, and beginning takes them 30 ms. */
 const THREAD_THRESHOLD = 6 * 1024 * 1024;
 
 const JOB: Job = { name: 'verity', load: () => import('./verity-job.ts') };
+
+/** Files up to this size may be read where they are found, while workers have this much to do. */
+const SMALL = 32 * 1024;
+const ENOUGH = 16 * 1024 * 1024;
 
 const BATCH_WEIGHT = 2 * 1024 * 1024;
 const BATCH_FILES = 512;
@@ -54,13 +61,15 @@ export class FileDigester<Target> {
   readonly #pool: WorkerPool<VerityBatch, VerityResult>;
   #running = 0;
   #targets: Target[] = [];
-  #places: FileReference[] = [];
+  #places: ByteString[] = [];
   readonly #stamps = new Float64Array(BATCH_FILES * STAMP_LENGTH);
   readonly #contents = new Uint8Array(BATCH_FILES);
   #weight = 0;
-  /** Given to us and perhaps still open. */
-  #descriptors = 0;
-  #maxDescriptors: number | undefined;
+  /** Of what was added and is not settled. */
+  #waiting = 0;
+  /** Of what was read on this thread since the last turn. */
+  #readHere = 0;
+  readonly #reader: FileReader;
   readonly #hash = blockHash();
   #failure: { readonly error: unknown } | undefined;
   #submitted = false;
@@ -70,20 +79,20 @@ export class FileDigester<Target> {
     this.#options = options;
     this.#parameters = verityParameters(options.verity);
     const settings: VeritySettings = { parameters: this.#parameters, follow: options.follow ?? false };
+    this.#reader = makeFileReader(settings);
     this.#pool = new WorkerPool(JOB, settings, { threshold: THREAD_THRESHOLD, ...options.pool });
   }
 
   /**
    * Asks for the fs-verity digest of a file.
    *
-   * @param place path for the kernel, good until `finish`; or, of a file that is not too large (`takesDescriptor`), a
-   *   descriptor open for reading, which is closed in the end whatever happens
+   * @param place path for the kernel, good until `finish`
    * @param stamp status by which the file was chosen; a file that no longer has it is refused
    * @param content whether to give the whole content instead, of a small file
    */
-  add(target: Target, place: FileReference, stamp: FileStamp, content = false): void {
-    if (typeof place === 'number') this.#descriptors++;
-    else if (this.#isCut(stamp)) {
+  add(target: Target, place: ByteString, stamp: FileStamp, content = false): void {
+    this.#waiting += stamp.size + FILE_WEIGHT;
+    if (stamp.size > PART && this.#parameters.blockSize <= PART) {
       this.#addParts(target, place, stamp);
       return;
     }
@@ -95,14 +104,22 @@ export class FileDigester<Target> {
     if (this.#weight >= BATCH_WEIGHT || index + 1 === BATCH_FILES) this.#submitFiles();
   }
 
-  /** Whether a file may be given as an open descriptor: one that is read as a whole, while not too many are open. */
-  takesDescriptor(stamp: FileStamp): boolean {
-    this.#maxDescriptors ??= Math.min(MAX_DESCRIPTORS, Math.floor(descriptorLimit() / 4));
-    return this.#descriptors < this.#maxDescriptors && !this.#isCut(stamp);
+  /** Whether a file is small, and workers, if there may be any, have enough to do without it: then `read` it at once. */
+  isForHere(stamp: FileStamp): boolean {
+    return stamp.size <= SMALL && (this.#waiting >= ENOUGH || !this.#pool.hasWorkers);
   }
 
-  #isCut(stamp: FileStamp): boolean {
-    return stamp.size > PART && this.#parameters.blockSize <= PART;
+  /**
+   * Digests an open file now: that spares the way to it from the root, and the one to a worker. A failure is told by the
+   * next `turn` or `finish`.
+   */
+  read(target: Target, fd: number, stamp: FileStamp, content = false): void {
+    this.#readHere += stamp.size + FILE_WEIGHT;
+    try {
+      this.#options.settle(target, this.#reader.read(fd, stamp, content));
+    } catch (error) {
+      this.#failure ??= { error: this.#options.refuse(target, plainError(error)) };
+    }
   }
 
   /**
@@ -111,8 +128,9 @@ export class FileDigester<Target> {
    * @throws what `refuse` made of the first failure
    */
   async turn(): Promise<void> {
-    if (this.#submitted) {
+    if (this.#submitted || (this.#running > 0 && this.#readHere > BATCH_WEIGHT)) {
       this.#submitted = false;
+      this.#readHere = 0;
       await setImmediate();
     }
     if (this.#failure !== undefined) throw this.#failure.error;
@@ -132,10 +150,7 @@ export class FileDigester<Target> {
 
   /** Ends the workers; to be called whatever happened. */
   async close(): Promise<void> {
-    const left = await this.#pool.close();
-    const places = left.flatMap((batch) => ('files' in batch ? batch.files.places : []));
-    for (const place of [...places, ...this.#places.splice(0)])
-      if (typeof place === 'number') closeSync(place);
+    await this.#pool.close();
   }
 
   #submitFiles(): void {
@@ -147,12 +162,7 @@ export class FileDigester<Target> {
       stamps: this.#stamps.slice(0, count * STAMP_LENGTH),
       contents: this.#contents.slice(0, count),
     };
-    const descriptors = files.places.reduce<number>(
-      (sum, place) => sum + (typeof place === 'number' ? 1 : 0),
-      0,
-    );
     this.#submit({ files }, this.#weight, targets, (results) => {
-      this.#descriptors -= descriptors;
       for (const [i, target] of targets.entries()) this.#options.settle(target, results[i] as ByteString);
     });
     this.#targets = [];
@@ -194,7 +204,10 @@ export class FileDigester<Target> {
     this.#submitted = true;
     this.#pool
       .run(batch, weight)
-      .then(settle)
+      .then((results) => {
+        this.#waiting -= weight;
+        settle(results);
+      })
       .catch((error) => {
         this.#failure ??= { error: this.#worded(targets, error) };
       })

@@ -50,7 +50,6 @@ const call = {
   unlinkat: foreign('unlinkat', 'int', ['int', 'void *', 'int']),
   fchownat: foreign('fchownat', 'int', ['int', 'void *', 'uint', 'uint', 'int']),
   readlinkat: foreign('readlinkat', 'int64', ['int', 'void *', 'void *', 'uint64']),
-  getrlimit: foreign('getrlimit', 'int', ['int', 'void *']),
   pread: foreign('pread', 'int64', ['int', 'void *', 'uint64', 'int64']),
   copyFileRange: foreign('copy_file_range', 'int64', ['int', 'void *', 'int', 'void *', 'uint64', 'uint']),
 };
@@ -267,14 +266,6 @@ export function setImmutable(fd: number, immutable: boolean): void {
   if (after === before) return;
   flags.writeUInt32LE(after >>> 0, 0);
   mayFail(call.ioctlPointer(fd, FS_IOC_SETFLAGS, flags), 'ioctl(EXT2_IOC_SETFLAGS)');
-}
-
-/** How many descriptors this process may have open: the soft limit, which Node raises to the hard one when it starts. */
-export function descriptorLimit(): number {
-  const RLIMIT_NOFILE = 7;
-  const limits = Buffer.alloc(16); // struct rlimit: soft, hard
-  checked('getrlimit', call.getrlimit(RLIMIT_NOFILE, limits));
-  return Number(limits.readBigUInt64LE(0));
 }
 
 // ---- fs-verity

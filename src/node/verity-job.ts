@@ -10,7 +10,6 @@ import { blockHash } from './hash.ts';
 import { plainError } from './io-error.ts';
 import type { Perform } from './jobs.ts';
 import { checkUnchanged, type FileStamp, openStable, readRange, unpackStamp } from './stable-read.ts';
-import type { FileReference } from './syscalls.ts';
 
 export interface VeritySettings {
   readonly parameters: VerityParameters;
@@ -26,8 +25,7 @@ export type VerityBatch = { readonly files: VerityFiles } | { readonly part: Ver
 
 /** Files by column, which is several times cheaper to send than an object for each. */
 export interface VerityFiles {
-  /** Paths, or descriptors open for reading, which the job closes, whatever happens. */
-  readonly places: readonly FileReference[];
+  readonly places: readonly ByteString[];
   /** Five numbers for each file, see `packStamp`. */
   readonly stamps: Float64Array;
   /** For each file 1 if the content itself is wanted, 0 for the digest. */
@@ -48,41 +46,73 @@ export type VerityResult = readonly ByteString[] | Uint8Array;
 /** Of a failure: which file of its batch. */
 export const FAILED_FILE = 'file';
 
-export function startJob({ parameters, follow }: VeritySettings): Perform {
+export interface FileReader {
+  /** What is asked of one open file: its digest in hexadecimal, or its content. */
+  read(fd: number, stamp: FileStamp, isContent: boolean): ByteString;
+  /** The hashes of the blocks of a part. */
+  hashPart(part: VerityPart): Uint8Array;
+}
+
+export function startJob(settings: VeritySettings): Perform {
+  const reader = makeFileReader(settings);
+  return (batch: VerityBatch): VerityResult => {
+    if ('files' in batch) return readFiles(reader, batch.files, settings.follow);
+    try {
+      return reader.hashPart(batch.part);
+    } catch (error) {
+      throw aboutFile(0, error);
+    }
+  };
+}
+
+function readFiles(
+  reader: FileReader,
+  { places, stamps, contents }: VerityFiles,
+  follow: boolean,
+): ByteString[] {
+  return places.map((place, index) => {
+    try {
+      const fd = openStable(place, { follow });
+      try {
+        return reader.read(fd, unpackStamp(stamps, index), contents[index] === 1);
+      } finally {
+        closeSync(fd);
+      }
+    } catch (error) {
+      throw aboutFile(index, error);
+    }
+  });
+}
+
+export function makeFileReader({ parameters, follow }: VeritySettings): FileReader {
   const hash = blockHash();
   const buffer = Buffer.allocUnsafeSlow(Math.max(PIECE, parameters.blockSize));
   const verity = new VerityHash(hash, parameters);
   const blocks = new BlockHasher(hash, parameters);
-  const digest = Buffer.allocUnsafeSlow(DIGEST_SIZE[parameters.algorithm]);
+  const digestSize = DIGEST_SIZE[parameters.algorithm];
+  const digest = Buffer.allocUnsafeSlow(digestSize);
   const wholeLimit = Math.min(verity.wholeLimit, buffer.length);
-  return (batch: VerityBatch): VerityResult =>
-    'part' in batch ? hashPart(batch.part) : readFiles(batch.files);
-
-  function readFiles({ places, stamps, contents }: VerityFiles): ByteString[] {
-    const results: ByteString[] = [];
-    let index = 0;
-    try {
-      for (; index < places.length; index++) {
-        const stamp = unpackStamp(stamps, index);
-        results.push(readFile(places[index] as FileReference, stamp, contents[index] === 1));
-      }
-      return results;
-    } catch (error) {
-      for (const place of places.slice(index + 1)) if (typeof place === 'number') closeSync(place);
-      throw aboutFile(index, error);
-    }
-  }
-
-  function readFile(place: FileReference, stamp: FileStamp, isContent: boolean): ByteString {
-    const fd = typeof place === 'number' ? place : openStable(place, { follow });
-    try {
+  return {
+    read(fd, stamp, isContent) {
       const result = isContent ? contentOf(fd, stamp) : digestOf(fd, stamp);
       checkUnchanged(fd, stamp);
       return result;
-    } finally {
-      closeSync(fd);
-    }
-  }
+    },
+    hashPart({ place, stamp, start, length }) {
+      const leaves = new Uint8Array(Math.ceil(length / parameters.blockSize) * digestSize);
+      let at = 0;
+      const fd = openStable(place, { follow });
+      try {
+        readRange(fd, start, length, buffer, (piece) => {
+          at += blocks.hashAllInto(piece, leaves, at) * digestSize;
+        });
+        checkUnchanged(fd, stamp);
+        return leaves;
+      } finally {
+        closeSync(fd);
+      }
+    },
+  };
 
   function digestOf(fd: number, { size }: FileStamp): ByteString {
     let descriptor: Uint8Array;
@@ -104,25 +134,6 @@ export function startJob({ parameters, follow }: VeritySettings): Perform {
       content += byteStringFrom(piece);
     });
     return byteString(content);
-  }
-
-  function hashPart({ place, stamp, start, length }: VerityPart): Uint8Array {
-    const digestSize = DIGEST_SIZE[parameters.algorithm];
-    const leaves = new Uint8Array(Math.ceil(length / parameters.blockSize) * digestSize);
-    let at = 0;
-    let fd: number | undefined;
-    try {
-      fd = openStable(place, { follow });
-      readRange(fd, start, length, buffer, (piece) => {
-        at += blocks.hashAllInto(piece, leaves, at) * digestSize;
-      });
-      checkUnchanged(fd, stamp);
-      return leaves;
-    } catch (error) {
-      throw aboutFile(0, error);
-    } finally {
-      if (fd !== undefined) closeSync(fd);
-    }
   }
 }
 

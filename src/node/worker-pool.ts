@@ -70,6 +70,11 @@ export class WorkerPool<Batch, Result> {
     this.#program = new URL(`worker-${job.name}.cjs`, workers ?? import.meta.url);
   }
 
+  /** Whether workers may come to help. */
+  get hasWorkers(): boolean {
+    return this.#workers > 0;
+  }
+
   /**
    * Queues a batch. Until `flush` it may wait for more work to come. Once one batch has failed none is begun any more.
    *
@@ -103,18 +108,16 @@ export class WorkerPool<Batch, Result> {
   }
 
   /**
-   * Ends the workers when they are done with what they have begun, and waits for those that have.
-   *
-   * @returns the batches that were still queued, which are never done
+   * Ends the workers when they are done with what they have begun, and waits for those that have; what is still queued
+   * is never done.
    */
-  async close(): Promise<Batch[]> {
-    const left = this.#queue.splice(0).slice(this.#next) as { batch: Batch }[];
+  async close(): Promise<void> {
+    this.#queue.length = 0;
     this.#next = 0;
     const members = this.#members.splice(0);
     for (const { worker } of members) worker.postMessage(null);
     const busy = members.filter(({ tasks }) => tasks.length > 0);
     await Promise.all(busy.map(({ worker }) => new Promise((resolve) => worker.once('exit', resolve))));
-    return left.map(({ batch }) => batch);
   }
 
   #feed(): void {

@@ -93,22 +93,22 @@ async function scanTree(
   const take = (directory: ByteString, name: ByteString, placeAt: () => ByteString, fd: number): Inode => {
     const status = statAt(fd, name);
     const isFilled = isRegular(status.mode) && status.size > 0;
-    const opened = isFilled && digester.takesDescriptor(status) ? tryOpen(fd, name) : undefined;
-    let inode: Inode;
+    const opened = isFilled && digester.isForHere(status) ? tryOpen(fd, name) : undefined;
     try {
-      inode = makeFound(fd, name, opened ?? placeAt, status, options);
-    } catch (error) {
+      const inode = makeFound(fd, name, opened ?? placeAt, status, options);
+      if (inode.children !== undefined) {
+        pending.push({ inode, path: joinPath(directory, name), place: placeAt(), status });
+      } else if (isFilled) {
+        const file = { inode, directory, name };
+        const isContent = status.size <= INLINE_LIMIT;
+        if (options.digestStore !== undefined) files.push({ ...file, place: placeAt(), stamp: status });
+        if (opened === undefined) digester.add(file, placeAt(), status, isContent);
+        else digester.read(file, opened, status, isContent);
+      }
+      return inode;
+    } finally {
       if (opened !== undefined) closeSync(opened);
-      throw error;
     }
-    if (inode.children !== undefined) {
-      pending.push({ inode, path: joinPath(directory, name), place: placeAt(), status });
-    } else if (isFilled) {
-      const file = { inode, directory, name };
-      if (options.digestStore !== undefined) files.push({ ...file, place: placeAt(), stamp: status });
-      digester.add(file, opened ?? placeAt(), status, status.size <= INLINE_LIMIT);
-    }
-    return inode;
   };
   const root = accessing(
     () => path,
