@@ -1,9 +1,9 @@
 /** Reading files that must not change meanwhile. @module */
 import { closeSync, constants, openSync } from 'node:fs';
-import { type ByteString, byteString } from '../core/bytes/byte-string.ts';
+import type { ByteString } from '../core/bytes/byte-string.ts';
 import { SealtreeError } from '../core/errors.ts';
 import { fsPath } from './fs-path.ts';
-import { type FileStatus, openAt, readAt, statAt } from './syscalls.ts';
+import { type FileStatus, openAt, readAt, readStamp } from './syscalls.ts';
 
 /** By what a change shows. */
 export type FileStamp = Pick<FileStatus, 'size' | 'mtimeSec' | 'mtimeNsec' | 'ctimeSec' | 'ctimeNsec'>;
@@ -94,9 +94,11 @@ export function readRange(
   }
 }
 
+const now = { size: 0, mtimeSec: 0, mtimeNsec: 0, ctimeSec: 0, ctimeNsec: 0 };
+
 /** @throws SealtreeError `io` if size, modification or change time are no longer what they were */
 export function checkUnchanged(fd: number, stamp: FileStamp): void {
-  const now = statAt(fd, byteString(''));
+  readStamp(fd, now);
   if (now.size !== stamp.size) throw changed(`size is ${now.size}, was ${stamp.size}`);
   const same =
     now.mtimeNsec === stamp.mtimeNsec &&

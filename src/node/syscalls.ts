@@ -303,7 +303,7 @@ const STATX_ATTR_VERITY = 0x100000;
 export function hasVerity(fd: number): boolean {
   const flags = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH;
   checked('statx', call.statx(fd, cPath(byteString('')), flags, STATX_BASIC_STATS, statusBuffer));
-  return (statusView.getUint32(8, true) & STATX_ATTR_VERITY) !== 0;
+  return ((unsigned[2] as number) & STATX_ATTR_VERITY) !== 0;
 }
 
 /**
@@ -365,7 +365,10 @@ const AT_SYMLINK_NOFOLLOW = 0x100;
 const AT_NO_AUTOMOUNT = 0x800;
 const AT_EMPTY_PATH = 0x1000;
 const statusBuffer = Buffer.alloc(256);
-const statusView = new DataView(statusBuffer.buffer, statusBuffer.byteOffset, 256);
+// struct statx by its fields; typed arrays, since a DataView takes three times as long before it is optimized.
+const unsigned = new Uint32Array(statusBuffer.buffer, statusBuffer.byteOffset, 64);
+const signed = new Int32Array(statusBuffer.buffer, statusBuffer.byteOffset, 64);
+const inode = new BigUint64Array(statusBuffer.buffer, statusBuffer.byteOffset + 32, 1);
 
 /**
  * The status of a name in an open directory, a symlink not followed; nanoseconds are kept.
@@ -374,24 +377,46 @@ const statusView = new DataView(statusBuffer.buffer, statusBuffer.byteOffset, 25
  * @param name name or path; empty for the file behind `directory` itself
  */
 export function statAt(directory: number, name: ByteString): FileStatus {
+  readStatus(directory, name);
+  return {
+    mode: (unsigned[7] as number) & 0xffff,
+    nlink: unsigned[4] as number,
+    uid: unsigned[5] as number,
+    gid: unsigned[6] as number,
+    rdev: deviceNumber(unsigned[32] as number, unsigned[33] as number),
+    size: long(10),
+    mtimeSec: long(28),
+    mtimeNsec: unsigned[30] as number,
+    ctimeSec: long(24),
+    ctimeNsec: unsigned[26] as number,
+    ino: inode[0] as bigint,
+    dev: deviceNumber(unsigned[34] as number, unsigned[35] as number),
+  };
+}
+
+/** Size and times of an open file, as `statAt` has them, into an object that is there. */
+export function readStamp(fd: number, stamp: Stamp): void {
+  readStatus(fd, EMPTY);
+  stamp.size = long(10);
+  stamp.mtimeSec = long(28);
+  stamp.mtimeNsec = unsigned[30] as number;
+  stamp.ctimeSec = long(24);
+  stamp.ctimeNsec = unsigned[26] as number;
+}
+
+type Stamp = Pick<FileStatus, 'size' | 'mtimeSec' | 'mtimeNsec' | 'ctimeSec' | 'ctimeNsec'>;
+
+const EMPTY = byteString('');
+
+function readStatus(directory: number, name: ByteString): void {
   const flags = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | (name === '' ? AT_EMPTY_PATH : 0);
   if (call.statx(directory, cPath(name), flags, STATX_BASIC_STATS, statusBuffer) < 0)
     throw failure('statx', name);
-  const view = statusView;
-  return {
-    mode: view.getUint16(28, true),
-    nlink: view.getUint32(16, true),
-    uid: view.getUint32(20, true),
-    gid: view.getUint32(24, true),
-    rdev: deviceNumber(view.getUint32(128, true), view.getUint32(132, true)),
-    size: view.getUint32(40, true) + view.getUint32(44, true) * 2 ** 32,
-    mtimeSec: view.getUint32(112, true) + view.getInt32(116, true) * 2 ** 32,
-    mtimeNsec: view.getUint32(120, true),
-    ctimeSec: view.getUint32(96, true) + view.getInt32(100, true) * 2 ** 32,
-    ctimeNsec: view.getUint32(104, true),
-    ino: view.getBigUint64(32, true),
-    dev: deviceNumber(view.getUint32(136, true), view.getUint32(140, true)),
-  };
+}
+
+/** A signed number of 64 bits in the status, by its place in units of four bytes. */
+function long(at: number): number {
+  return (unsigned[at] as number) + (signed[at + 1] as number) * 2 ** 32;
 }
 
 /** Opens a name in an open directory; `flags` as node:fs has them in `constants`. Close-on-exec is added. */
