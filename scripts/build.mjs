@@ -1,7 +1,8 @@
-// Bundles the program into dist/: sealtree.js, which loads tools.js with its chunks for verbs, or mkcomposefs.cjs; and the
+// Bundles the program into dist/: sealtree.js, which loads tools.mjs with its chunks for verbs, or mkcomposefs.js; and the
 // workers. Beside them the
 // sources of the boot program, as `sealtree initramfs build` compiles them: one script, and its C.
-import { chmodSync, copyFileSync, readFileSync, rmSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { chmodSync, copyFileSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { ensureInstalled } from './install.mjs';
@@ -23,11 +24,11 @@ const forNode = {
   external: ['koffi'],
   define: { SEALTREE_VERSION: JSON.stringify(version) },
 };
-await build({ ...forNode, entryPoints: { sealtree: 'src/cli/main.ts' }, format: 'esm' });
 const tools = {
   ...forNode,
   entryPoints: { tools: 'src/cli/tools.ts' },
   format: 'esm',
+  outExtension: { '.js': '.mjs' },
   splitting: true,
   chunkNames: 'chunk-[hash]',
   // commander is CommonJS and asks for Node's modules by require.
@@ -39,18 +40,26 @@ await build({
   ...tools,
   plugins: [sharing((await build({ ...tools, write: false, metafile: true })).metafile)],
 });
-// One file each, as CommonJS: Node loads it in half the time.
-await build({
+// CommonJS, which Node loads in half the time, each in one file.
+const script = {
   ...forNode,
-  entryPoints: {
-    mkcomposefs: 'src/cli/mkcomposefs-tool.ts',
-    ...Object.fromEntries(JOBS.map((job) => [`worker-${job}`, `src/workers/${job}.ts`])),
-  },
   format: 'cjs',
-  outExtension: { '.js': '.cjs' },
   define: { ...forNode.define, 'import.meta.url': 'thisFile' },
   banner: { js: "const thisFile = require('node:url').pathToFileURL(__filename).href;" },
+};
+const workers = Object.fromEntries(JOBS.map((job) => [`worker-${job}`, `src/workers/${job}.ts`]));
+await build({ ...script, entryPoints: { sealtree: 'src/cli/main.ts', ...workers } });
+writeFileSync(`${root}dist/package.json`, '{ "type": "commonjs" }\n');
+// An expression, for src/cli/compiled.ts.
+await build({
+  ...script,
+  entryPoints: { mkcomposefs: 'src/cli/mkcomposefs-tool.ts' },
+  banner: {
+    js: `(function (exports, require, __filename) { const module = { exports }; ${script.banner.js}`,
+  },
+  footer: { js: 'Object.defineProperties(exports, Object.getOwnPropertyDescriptors(module.exports)); })' },
 });
+compile('mkcomposefs', ['--print-digest-only', '--threads=1', `${root}src`]);
 await build({
   absWorkingDir: root,
   entryPoints: { 'prepare-root': 'initramfs/prepare-root.ts' },
@@ -65,6 +74,27 @@ await build({
 });
 copyFileSync(`${root}initramfs/sys.c`, `${root}dist/prepare-root.c`);
 chmodSync(`${root}dist/sealtree.js`, 0o755);
+
+/**
+ * Keeps the code that V8 makes of a bundle: that of all functions which a run with these arguments needs. V8's flags have
+ * to be the usual ones, so the bundle may not set any meanwhile.
+ */
+function compile(name, args) {
+  const file = `${root}dist/${name}.js`;
+  const work = `
+    const [, file, name, ...args] = process.argv;
+    require('node:v8').setFlagsFromString = () => {};
+    const { Script } = require('node:vm');
+    const bundle = new Script(fs.readFileSync(file, 'latin1'), { filename: file });
+    process.on('exit', () => fs.writeFileSync(file + '.code', bundle.createCachedData()));
+    const exports = {};
+    bundle.runInThisContext()(exports, require('node:module').createRequire(file), file);
+    Object.values(exports)[0](args);`;
+  const { status, stderr } = spawnSync(process.execPath, ['-e', work, file, name, ...args], {
+    encoding: 'utf8',
+  });
+  if (status !== 0) throw new Error(`compiling ${name}: ${stderr}`);
+}
 
 /**
  * A plugin that brings the modules which at least a third of all verbs need into one file: split by who needs what they

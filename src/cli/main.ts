@@ -1,28 +1,32 @@
 #!/usr/bin/env node
 /**
  * Entry of the program: which tool it was called as, with which words. What it then runs is one of two files beside it:
- * dist/mkcomposefs.cjs has that tool alone, since its runs are often so short that loading the others would show, and
- * dist/tools.js has all.
+ * dist/mkcomposefs.js has that tool alone, since its runs are often so short that loading the others would show, and
+ * dist/tools.mjs has all.
  * @module
  */
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 import { type ByteString, byteString, utf8ByteString } from '../core/bytes/byte-string.ts';
+import { loadCompiled } from './compiled.ts';
 import type * as mkcomposefs from './mkcomposefs-tool.ts';
 import { toolNamed } from './tool-names.ts';
 import type * as tools from './tools.ts';
 
-// Not imported: then the loader of modules would also load all that they load only when it is asked for, some 2 ms of it.
-const { readFileSync } = process.getBuiltinModule('node:fs');
-const { createRequire } = process.getBuiltinModule('node:module');
-
 const tool = toolNamed(programName()) ?? 'sealtree';
 const words = rawArguments();
-const wordsOfMkcomposefs = forMkcomposefs();
-if (wordsOfMkcomposefs !== undefined) {
-  const { runMkcomposefs } = createRequire(import.meta.url)('./mkcomposefs.cjs') as typeof mkcomposefs;
-  await runMkcomposefs(wordsOfMkcomposefs);
-} else {
-  const { runTool } = (await import(new URL('./tools.js', import.meta.url).href)) as typeof tools;
-  await runTool(tool, words);
+void run();
+
+async function run(): Promise<void> {
+  const wordsOfMkcomposefs = forMkcomposefs();
+  if (wordsOfMkcomposefs !== undefined) {
+    const file = fileURLToPath(new URL('./mkcomposefs.js', import.meta.url));
+    const { runMkcomposefs } = loadCompiled(file) as typeof mkcomposefs;
+    await runMkcomposefs(wordsOfMkcomposefs);
+  } else {
+    const { runTool } = (await import(new URL('./tools.mjs', import.meta.url).href)) as typeof tools;
+    await runTool(tool, words);
+  }
 }
 
 /** The words of a plain call of mkcomposefs, by whichever name; undefined for all else. */

@@ -67,7 +67,7 @@ export class WorkerPool<Batch, Result> {
     this.#settings = settings;
     this.#workers = (threads ?? availableParallelism()) - 1;
     this.#threshold = threshold ?? THRESHOLD;
-    this.#program = new URL(`worker-${job.name}.cjs`, workers ?? import.meta.url);
+    this.#program = new URL(`worker-${job.name}.js`, workers ?? import.meta.url);
   }
 
   /** Whether workers may come to help. */
