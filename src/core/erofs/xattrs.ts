@@ -114,6 +114,8 @@ interface Collected {
   readonly first: Uint32Array;
   /** Bytes of the entries of an inode's own metacopy and redirect, by inode number. */
   readonly ownSizes: Uint16Array;
+  /** The first of its kind that was written. */
+  typical: TypicalArea | undefined;
 }
 
 function collect(order: InodeOrder): Collected {
@@ -232,7 +234,7 @@ function collect(order: InodeOrder): Collected {
     }
   }
   first[inodes.length] = numbers.length;
-  return { metacopy, redirect, pairs, numbers, first, ownSizes };
+  return { metacopy, redirect, pairs, numbers, first, ownSizes, typical: undefined };
 }
 
 function makeKey(key: ByteString, form: Key['form']): Key {
@@ -317,14 +319,22 @@ function areaSizes({ first, numbers, pairs, ownSizes }: Collected): Uint32Array 
 
 function writeArea(
   { inodes }: InodeOrder,
-  { first, numbers, pairs, metacopy, redirect }: Collected,
+  collected: Collected,
   target: Uint8Array,
   at: number,
   ino: number,
   sharedBase: number,
 ): void {
+  const { first, numbers, pairs, metacopy, redirect } = collected;
   const start = first[ino] as number;
   const end = first[ino + 1] as number;
+  const isOwn = end === start + 2 && numbers[start] === OWN_METACOPY && numbers[start + 1] === OWN_REDIRECT;
+  if (
+    isOwn &&
+    collected.typical !== undefined &&
+    writeTypical(collected.typical, inodes[ino] as Inode, target, at)
+  )
+    return;
   let filter = -1;
   let referenced = 0;
   let to = at + XATTR_AREA_HEADER_SIZE;
@@ -356,6 +366,43 @@ function writeArea(
   }
   setUint32(target, at, filter);
   target[at + 4] = referenced;
+  if (isOwn) collected.typical ??= typicalArea(collected, inodes[ino] as Inode, target.slice(at, to));
+}
+
+/** The area of a file that has nothing but its own digest and backing path, of the lengths that most have. */
+interface TypicalArea {
+  readonly bytes: Uint8Array;
+  readonly digestLength: number;
+  readonly digestAt: number;
+  readonly payloadLength: number;
+  readonly payloadAt: number;
+}
+
+function typicalArea(
+  { metacopy, redirect }: Collected,
+  { digest = '', payload = '' as ByteString }: Inode,
+  bytes: Uint8Array,
+): TypicalArea | undefined {
+  if (digest === '') return undefined;
+  const secondAt = XATTR_AREA_HEADER_SIZE + entrySize(metacopy, digest);
+  return {
+    bytes,
+    digestLength: digest.length,
+    digestAt:
+      XATTR_AREA_HEADER_SIZE + XATTR_ENTRY_HEADER_SIZE + metacopy.suffix.length + METACOPY_HEADER.length,
+    payloadLength: payload.length,
+    payloadAt: secondAt + XATTR_ENTRY_HEADER_SIZE + redirect.suffix.length + 1,
+  };
+}
+
+/** @returns false if the lengths are not those of the typical area */
+function writeTypical(typical: TypicalArea, inode: Inode, target: Uint8Array, at: number): boolean {
+  const { digest, payload } = inode;
+  if (digest?.length !== typical.digestLength || payload?.length !== typical.payloadLength) return false;
+  target.set(typical.bytes, at);
+  writeHex(target, at + typical.digestAt, digest);
+  writeByteString(target, at + typical.payloadAt, payload);
+  return true;
 }
 
 /** Writes a pair as an entry; returns the offset behind it. */
@@ -399,15 +446,18 @@ function valueLength(key: Key, value: string): number {
 function writeMetacopy(target: Uint8Array, at: number, digest: string): number {
   let to = at;
   for (const byte of METACOPY_HEADER) target[to++] = byte;
-  for (let i = 0; i < digest.length; i += 2) {
-    target[to++] = (nibble(digest.charCodeAt(i)) << 4) | nibble(digest.charCodeAt(i + 1));
-  }
-  return to;
+  return writeHex(target, to, digest);
 }
 
-/** Value of a lower-case hexadecimal digit. */
-function nibble(code: number): number {
-  return code < 0x3a ? code - 0x30 : code - 0x57;
+/** Values of lower-case hexadecimal digits by character code. */
+const NIBBLES = Uint8Array.from({ length: 103 }, (_, code) => (code < 0x3a ? code - 0x30 : code - 0x57));
+
+function writeHex(target: Uint8Array, at: number, hex: string): number {
+  let to = at;
+  for (let i = 0; i < hex.length; i += 2) {
+    target[to++] = ((NIBBLES[hex.charCodeAt(i)] as number) << 4) | (NIBBLES[hex.charCodeAt(i + 1)] as number);
+  }
+  return to;
 }
 
 function setUint32(target: Uint8Array, at: number, value: number): void {
