@@ -83,14 +83,30 @@ export function readRange(
   let at = 0;
   while (at < length) {
     const wanted = Math.min(buffer.length, length - at);
-    const piece = wanted === buffer.length ? buffer : buffer.subarray(0, wanted);
-    for (let filled = 0; filled < wanted; ) {
-      const count = readAt(fd, filled === 0 ? piece : piece.subarray(filled), start + at + filled);
-      if (count === 0) throw changed(`it ends at ${start + at + filled} bytes, not ${start + length}`);
-      filled += count;
-    }
-    consume(piece);
+    readAll(fd, start + at, wanted, buffer, start + length);
+    consume(wanted === buffer.length ? buffer : buffer.subarray(0, wanted));
     at += wanted;
+  }
+}
+
+/**
+ * Reads `length` bytes at `start` to the beginning of `buffer`.
+ *
+ * @param end where the file is taken to end, for the message
+ * @throws SealtreeError `io` if it ends before
+ */
+export function readAll(
+  fd: number,
+  start: number,
+  length: number,
+  buffer: Buffer,
+  end = start + length,
+): void {
+  for (let filled = 0; filled < length; ) {
+    const target = filled === 0 ? buffer : buffer.subarray(filled);
+    const count = readAt(fd, target, length - filled, start + filled);
+    if (count === 0) throw changed(`it ends at ${start + filled} bytes, not ${end}`);
+    filled += count;
   }
 }
 

@@ -333,12 +333,14 @@ export function enableVerity(
 /**
  * Reads into `target` from an offset of a file: as Node's readSync, whose own checks take longer than a read of a few KiB.
  *
+ * @param length bytes at most
  * @returns bytes read, 0 at the end
  */
-export function readAt(fd: number, target: Uint8Array, offset: number): number {
+export function readAt(fd: number, target: Uint8Array, length: number, offset: number): number {
+  if (length > target.length) throw new RangeError('no room for what is read');
   return checked(
     'read',
-    retried(() => call.pread(fd, target, target.length, offset)),
+    retried(() => call.pread(fd, target, length, offset)),
   );
 }
 

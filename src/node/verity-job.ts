@@ -9,7 +9,14 @@ import { BlockHasher } from '../core/verity/merkle.ts';
 import { blockHash } from './hash.ts';
 import { plainError } from './io-error.ts';
 import type { Perform } from './jobs.ts';
-import { checkUnchanged, type FileStamp, openStable, readRange, unpackStamp } from './stable-read.ts';
+import {
+  checkUnchanged,
+  type FileStamp,
+  openStable,
+  readAll,
+  readRange,
+  unpackStamp,
+} from './stable-read.ts';
 
 export interface VeritySettings {
   readonly parameters: VerityParameters;
@@ -117,7 +124,7 @@ export function makeFileReader({ parameters, follow }: VeritySettings): FileRead
   function digestOf(fd: number, { size }: FileStamp): ByteString {
     let descriptor: Uint8Array;
     if (size > 0 && size <= wholeLimit) {
-      readRange(fd, 0, size, buffer, () => {});
+      readAll(fd, 0, size, buffer);
       descriptor = verity.wholeDescriptor(buffer, size);
     } else {
       verity.reset();

@@ -4,13 +4,18 @@
  * @module
  */
 import { closeSync } from 'node:fs';
-import { type ByteString, byteString, displayByteString } from '../core/bytes/byte-string.ts';
+import {
+  type ByteString,
+  byteString,
+  compareByteStrings,
+  displayByteString,
+} from '../core/bytes/byte-string.ts';
 import { systemCallError } from '../core/errno.ts';
 import { type Inode, makeInode, type Xattr } from '../core/fs/file-tree.ts';
 import { isRegular, isSymlink } from '../core/fs/mode.ts';
 import { setXattr } from '../core/fs/xattr-account.ts';
 import { fillDigestStore, objectPath, type StoredFile } from '../image/digest-store.ts';
-import { DirectoryWalk, DT_BLK, DT_CHR, placeOf, readEntries } from '../node/directory.ts';
+import { DirectoryWalk, DT_BLK, DT_CHR, type Entry, placeOf, readEntries } from '../node/directory.ts';
 import { FileDigester } from '../node/file-digester.ts';
 import { joinPath } from '../node/fs-path.ts';
 import { ioError } from '../node/io-error.ts';
@@ -122,7 +127,8 @@ async function scanTree(
       () => {
         const directory = inode === root ? walk.openRoot(place) : walk.open(place, status);
         try {
-          for (const entry of readEntries(directory.fd)) {
+          // In the order in which the image has them: here it is sorted while workers read.
+          for (const entry of readEntries(directory.fd).sort(byName)) {
             if (options.skipDevices === true && (entry.type === DT_CHR || entry.type === DT_BLK)) continue;
             name = entry.name;
             const found = entry.name;
@@ -140,6 +146,8 @@ async function scanTree(
   }
   return root;
 }
+
+const byName = (a: Entry, b: Entry): number => compareByteStrings(a.name, b.name);
 
 /** Opens a file for everything that is asked of it; undefined if that fails, which whoever reads it will tell. */
 function tryOpen(directory: number, name: ByteString): number | undefined {

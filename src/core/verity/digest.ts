@@ -32,6 +32,8 @@ export class VerityHash {
   readonly #pending: Uint8Array;
   readonly #leaves: Uint8Array;
   readonly #singleRoot: Uint8Array;
+  /** The beginning of what was last given to `wholeDescriptor`, which mostly is the same memory again. */
+  #firstBlock: Uint8Array = new Uint8Array(0);
   readonly #descriptor = new Uint8Array(DESCRIPTOR_SIZE);
   #pendingSize = 0;
   #size = 0;
@@ -96,11 +98,15 @@ export class VerityHash {
   wholeDescriptor(data: Uint8Array, size: number): Uint8Array {
     const { algorithm, blockSize } = this.#parameters;
     const end = Math.ceil(size / blockSize) * blockSize;
-    data.fill(0, size, end);
-    const content = data.subarray(0, end);
-    if (end === blockSize) this.#blocks.hashInto(content, this.#singleRoot, 0);
-    else {
-      const used = this.#blocks.hashAllInto(content, this.#leaves, 0) * DIGEST_SIZE[algorithm];
+    // Not the method of a Node Buffer, whose checks take longer than the filling.
+    Uint8Array.prototype.fill.call(data, 0, size, end);
+    if (end === blockSize) {
+      if (this.#firstBlock.buffer !== data.buffer || this.#firstBlock.byteOffset !== data.byteOffset) {
+        this.#firstBlock = data.subarray(0, blockSize);
+      }
+      this.#blocks.hashInto(this.#firstBlock, this.#singleRoot, 0);
+    } else {
+      const used = this.#blocks.hashAllInto(data.subarray(0, end), this.#leaves, 0) * DIGEST_SIZE[algorithm];
       this.#leaves.fill(0, used, blockSize);
       this.#blocks.hashInto(this.#leaves.subarray(0, blockSize), this.#singleRoot, 0);
     }
