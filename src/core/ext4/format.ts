@@ -43,6 +43,7 @@ export const RO_COMPAT = {
 export const INODE_FLAG = {
   immutable: 0x10,
   index: 0x1000,
+  hugeFile: 0x40000,
   extents: 0x80000,
   verity: 0x100000,
   inlineData: 0x10000000,
@@ -60,6 +61,8 @@ export const INODE = {
 
 /** What stands behind the first 128 bytes of an inode before its xattrs. */
 export const EXTRA_INODE_SIZE = 32;
+/** What an inode has for extents, a short target or a device number. */
+export const INODE_BODY_SIZE = 60;
 export const XATTR_MAGIC = 0xea020000;
 /** Bytes of the header of a block of xattrs. */
 export const XATTR_HEADER_SIZE = 32;

@@ -11,6 +11,8 @@ import type { DiskNode } from '../fs/disk-node.ts';
 import { isDirectory, isRegular, isSymlink } from '../fs/mode.ts';
 import { verityParameters } from '../verity/descriptor.ts';
 import { treeOffsets } from '../verity/merkle.ts';
+import { recordSize } from './directory.ts';
+import type { Extent } from './extents.ts';
 import {
   BLOCK_SIZE,
   BLOCKS_PER_GROUP,
@@ -28,15 +30,6 @@ import {
   VERITY_ALIGNMENT,
 } from './format.ts';
 import { encodeInodeXattrs, encodeXattrBlock } from './xattrs.ts';
-
-/** Blocks of a file that lie behind each other on the disk as well. */
-export interface Extent {
-  /** Block of the file. */
-  readonly logical: number;
-  /** Block of the disk. */
-  readonly physical: number;
-  readonly length: number;
-}
 
 export interface PlacedNode {
   readonly node: DiskNode;
@@ -202,17 +195,12 @@ function building(node: DiskNode, number: number, parent: PlacedNode | undefined
   };
 }
 
-/** Bytes of a directory entry. */
-export function entrySize(name: ByteString): number {
-  return roundUp(8 + name.length, 4);
-}
-
 /** Distributes entries to blocks; `.` and `..` are in the first. */
 function packDirectory(entries: readonly DirectoryEntry[]): DirectoryEntry[][] {
   const blocks: DirectoryEntry[][] = [[]];
   let used = 24;
   for (const entry of entries) {
-    const size = entrySize(entry.name);
+    const size = recordSize(entry.name);
     if (used + size > BLOCK_SIZE - DIRECTORY_TAIL_SIZE) {
       blocks.push([]);
       used = 0;

@@ -1,0 +1,110 @@
+/**
+ * Inodes: what a file is, besides its names and its content.
+ * Defined by Linux: Documentation/filesystems/ext4/inodes.rst.
+ * @module
+ */
+import { type ByteString, writeByteString } from '../bytes/byte-string.ts';
+import { INODE, INODE_BODY_SIZE, INODE_SIZE, inodeChecksum } from './format.ts';
+
+export interface InodeFields {
+  /** `st_mode` with the type bits. */
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+  /** Bytes. */
+  readonly size: number;
+  readonly links: number;
+  /** All blocks that are the file's, in 512 bytes; in blocks of the file system with `INODE_FLAG.hugeFile`. */
+  readonly blocks: number;
+  /** Bits of `INODE_FLAG`. */
+  readonly flags: number;
+  /** 60 bytes: extents, the target of a symlink, or the number of a device. */
+  readonly body: Uint8Array;
+  /** Block of the disk; 0 for none. */
+  readonly xattrBlock: number;
+  readonly accessed: InodeTime;
+  readonly changed: InodeTime;
+  readonly modified: InodeTime;
+  readonly created: InodeTime;
+  /** Bytes of fields behind the first 128. */
+  readonly extraSize: number;
+  /** What stands behind the fields. */
+  readonly xattrs: Uint8Array | undefined;
+}
+
+/** A time in its two words. */
+export interface InodeTime {
+  /** Seconds since 1970, the low 32 bits. */
+  readonly low: number;
+  /** Two more bits of them, nanoseconds above. */
+  readonly extra: number;
+}
+
+/**
+ * Encodes an inode.
+ *
+ * @param checksum number of the inode and what `checksumSeed` makes; undefined where the file system has no checksums
+ * @returns 256 bytes
+ */
+export function encodeInode(
+  fields: InodeFields,
+  checksum: { readonly seed: number; readonly number: number } | undefined,
+): Uint8Array {
+  const { uid, gid, size, blocks, xattrBlock, extraSize } = fields;
+  const out = new Uint8Array(INODE_SIZE);
+  const view = new DataView(out.buffer);
+  view.setUint16(0x00, fields.mode, true);
+  view.setUint16(0x02, uid & 0xffff, true);
+  view.setUint32(0x04, size % 2 ** 32, true);
+  view.setUint16(0x18, gid & 0xffff, true);
+  view.setUint16(0x1a, fields.links, true);
+  view.setUint32(0x1c, blocks % 2 ** 32, true);
+  view.setUint32(0x20, fields.flags, true);
+  out.set(fields.body, INODE.block);
+  view.setUint32(INODE.xattrBlock, xattrBlock % 2 ** 32, true);
+  view.setUint32(0x6c, Math.floor(size / 2 ** 32), true);
+  view.setUint16(0x74, Math.floor(blocks / 2 ** 32), true);
+  view.setUint16(0x76, Math.floor(xattrBlock / 2 ** 32), true);
+  view.setUint16(0x78, uid >>> 16, true);
+  view.setUint16(0x7a, gid >>> 16, true);
+  view.setUint16(INODE.extraSize, extraSize, true);
+  const time = (at: number, extraAt: number, { low, extra }: InodeTime) => {
+    view.setUint32(at, low, true);
+    view.setUint32(extraAt, extra, true);
+  };
+  time(0x08, 0x8c, fields.accessed);
+  time(0x0c, 0x84, fields.changed);
+  time(0x10, 0x88, fields.modified);
+  time(0x90, 0x94, fields.created);
+  if (fields.xattrs !== undefined) out.set(fields.xattrs, 128 + extraSize);
+  if (checksum !== undefined) {
+    const sum = inodeChecksum(checksum.seed, checksum.number, out);
+    view.setUint16(INODE.checksumLow, sum & 0xffff, true);
+    view.setUint16(INODE.checksumHigh, sum >>> 16, true);
+  }
+  return out;
+}
+
+/** Seconds since 1970 in 34 bits: the low word is signed, the two bits above count from there. */
+export function inodeTime(seconds: number): InodeTime {
+  const low = seconds | 0;
+  return { low, extra: ((seconds - low) / 2 ** 32) & 3 };
+}
+
+/** The body of a symlink that is short enough to stand in its inode. */
+export function symlinkBody(target: ByteString): Uint8Array {
+  const out = new Uint8Array(INODE_BODY_SIZE);
+  writeByteString(out, 0, target);
+  return out;
+}
+
+/** The body of a device: small numbers as they always were, others as the kernel packs them. */
+export function deviceBody(rdev: number): Uint8Array {
+  const out = new Uint8Array(INODE_BODY_SIZE);
+  const view = new DataView(out.buffer);
+  const major = (rdev >>> 8) & 0xfff;
+  const minor = (rdev & 0xff) | ((rdev >>> 12) & 0xfff00);
+  if (major < 256 && minor < 256) view.setUint32(0, (major << 8) | minor, true);
+  else view.setUint32(4, rdev, true);
+  return out;
+}
