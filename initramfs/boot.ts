@@ -20,6 +20,7 @@ import { faultError, refusalOf } from '../src/core/verify/fault.ts';
 import type { KernelFacts } from '../src/core/verify/kernel.ts';
 import { checkMounted } from '../src/core/verify/mounted.ts';
 import type { MountPlan } from '../src/core/verify/plan.ts';
+import { probeKernel } from '../src/core/verify/probe-kernel.ts';
 import { planSoftReboot } from '../src/core/verify/soft-reboot.ts';
 import { carryOut } from './carry-out.ts';
 import {
@@ -48,6 +49,7 @@ const STDERR = 2;
 
 const RAMFS_MAGIC = 0x858458f6;
 const TMPFS_MAGIC = 0x01021994;
+const COMMAND_LINE = byteString('/proc/cmdline');
 const COMMAND_LINE_LIMIT = 64 * 1024;
 const MOUNT_TABLE_LIMIT = 16 * 1024 * 1024;
 const ROOT = byteString('/');
@@ -64,16 +66,17 @@ export interface Refused {
  * @returns undefined if the root file system is mounted as it should be
  */
 export function boot(sysroot: ByteString, cmdline: ByteString): Refused | undefined {
+  const kernel = probeKernel(bootSystem, bootMountCalls);
   const decision = decideBoot(bootSystem, portableHash, {
     cmdline,
     sysroot,
     root: byteString(''),
     initramfs: isInitramfs(),
     sysrootWritable: isWritable(sysroot),
-    kernel: runningKernel(),
+    kernel,
   });
   if (decision.target !== undefined && decision.plan !== undefined) tellDeployment(decision.target);
-  return follow(decision, {
+  return follow(decision, kernel, {
     unfinished: byteString('/sysroot.tmp'),
     root: sysroot,
     dictionary: byteString('/run/ostree-booted'),
@@ -86,14 +89,19 @@ export function boot(sysroot: ByteString, cmdline: ByteString): Refused | undefi
  * @param deployment the directory of the deployment below /sysroot, without symlinks
  */
 export function softReboot(deployment: ByteString): Refused | undefined {
+  const kernel = probeKernel(bootSystem, bootMountCalls);
   const decision = planSoftReboot(bootSystem, portableHash, {
     cmdline: readCommandLine(),
     sysroot: SYSROOT,
     deployment,
-    kernel: runningKernel(),
+    kernel,
   });
   const root = byteString('/run/nextroot');
-  return follow(decision, { unfinished: root, root, dictionary: byteString('/run/ostree/nextroot-booted') });
+  return follow(decision, kernel, {
+    unfinished: root,
+    root,
+    dictionary: byteString('/run/ostree/nextroot-booted'),
+  });
 }
 
 /** Where things stand when a plan is carried out, or half carried out. */
@@ -103,13 +111,13 @@ interface Places {
   readonly dictionary: ByteString;
 }
 
-function follow(given: BootDecision, places: Places): Refused | undefined {
+function follow(given: BootDecision, kernel: KernelFacts, places: Places): Refused | undefined {
   let decision = given;
   for (const line of decision.notices) print(STDOUT, line);
   if (decision.warnings.length > 0) warn(decision.warnings);
   if (decision.plan !== undefined) {
     try {
-      carryOut(decision.plan, runningKernel(), (message) => print(STDERR, message));
+      carryOut(decision.plan, kernel, (message) => print(STDERR, message));
       look(decision.plan);
       tell(PRIORITY.info, BOOT_MESSAGE_ID, [bootLine(decision)]);
       return undefined;
@@ -147,18 +155,10 @@ function takeAway({ dictionary, root, unfinished }: Places): void {
   if (finished) removeFile(dictionary);
 }
 
-function runningKernel(): KernelFacts {
-  return { release: readLine('/proc/sys/kernel/osrelease'), features: {} };
-}
-
 /** The kernel's command line without its line end. */
 export function readCommandLine(): ByteString {
-  return readLine('/proc/cmdline');
-}
-
-function readLine(path: string): ByteString {
-  const data = bootSystem.readFile(byteString(path), COMMAND_LINE_LIMIT);
-  if (data === undefined) throw new SealtreeError('missing', `${path}: No such file or directory`);
+  const data = bootSystem.readFile(COMMAND_LINE, COMMAND_LINE_LIMIT);
+  if (data === undefined) throw new SealtreeError('missing', `${COMMAND_LINE}: No such file or directory`);
   return byteString(byteStringFrom(data).replace(/\n$/, ''));
 }
 
