@@ -12,7 +12,7 @@ import {
   type VerityParameters,
   verityParameters,
 } from '../core/verity/descriptor.ts';
-import { BlockHasher, MerkleTree } from '../core/verity/merkle.ts';
+import { BlockHasher, blockRule, MerkleTree, treeShape } from '../core/verity/merkle.ts';
 import { blockHash } from './hash.ts';
 import { plainError } from './io-error.ts';
 import type { Job } from './jobs.ts';
@@ -173,7 +173,10 @@ export class FileDigester<Target> {
   #addParts(target: Target, place: ByteString, { size, ...times }: FileStamp): void {
     const { mtimeSec, mtimeNsec, ctimeSec, ctimeNsec } = times;
     const stamp = { size, mtimeSec, mtimeNsec, ctimeSec, ctimeNsec };
-    const tree = new MerkleTree(new BlockHasher(this.#hash, this.#parameters), this.#parameters);
+    const tree = new MerkleTree(
+      new BlockHasher(this.#hash, blockRule(this.#parameters)),
+      treeShape(this.#parameters),
+    );
     // Parts come in any order; the tree takes them in theirs.
     const early = new Map<number, Uint8Array>();
     let next = 0;

@@ -13,6 +13,8 @@ export const opensslHash: Hash = {
   create: (name) => crypto().createHash(name),
 };
 
+const NO_SALT = new Uint8Array(0);
+
 type Crypto = typeof import('node:crypto');
 let loaded: Crypto | undefined;
 
@@ -34,24 +36,26 @@ let found: Hash | undefined;
 
 function hashWith(sha256: Sha256Blocks): Hash {
   const digestInto: Hash['digestInto'] = (name, data, target, at) => {
-    if (name === 'sha256') hashSha256(data, 1, data.length, target, at);
+    if (name === 'sha256') hashSha256(data, 1, data.length, target, at, NO_SALT);
     else opensslHash.digestInto(name, data, target, at);
   };
   /** @throws RangeError where C would write to memory of others */
-  const hashSha256 = (data: Uint8Array, count: number, size: number, target: Uint8Array, at: number) => {
+  const hashSha256 = (
+    data: Uint8Array,
+    count: number,
+    size: number,
+    target: Uint8Array,
+    at: number,
+    salt: Uint8Array,
+  ) => {
     if (at + count * DIGEST_SIZE.sha256 > target.length) throw new RangeError('no room for the digests');
-    sha256(addressIn(data), count, size, target, at);
+    sha256(addressIn(data), count, size, target, at, salt);
   };
   return {
-    digestBlocksInto(name, data, size, target, at) {
-      const count = Math.floor(data.length / size);
-      if (name === 'sha256') {
-        hashSha256(data, count, size, target, at);
-        return;
-      }
-      for (let i = 0; i < count; i++) {
-        digestInto(name, data.subarray(i * size, (i + 1) * size), target, at + i * DIGEST_SIZE[name]);
-      }
+    digestBlocksInto(name, data, size, target, at, salt) {
+      if (name !== 'sha256') return false;
+      hashSha256(data, Math.floor(data.length / size), size, target, at, salt);
+      return true;
     },
     digestInto,
     digest(name, data) {

@@ -12,8 +12,16 @@ import { addressOf, type ForeignFunction, findForeign } from './foreign.ts';
  *
  * @param size bytes of a block
  * @param from address; this and the digests' place must be valid memory
+ * @param salt is hashed before every block, and must not change as long as it is the same array
  */
-export type Sha256Blocks = (from: number, count: number, size: number, to: Uint8Array, at: number) => void;
+export type Sha256Blocks = (
+  from: number,
+  count: number,
+  size: number,
+  to: Uint8Array,
+  at: number,
+  salt: Uint8Array,
+) => void;
 
 const DIGEST_SIZE = 32;
 
@@ -34,16 +42,27 @@ export function findSha256Blocks(): Sha256Blocks | undefined {
   }
   const state = addressIn(context);
   if (init(state) !== 1) return undefined;
-  const initial = context.slice();
-  return (from, count, size, target, at) => {
+  const unsalted = context.slice();
+  let salted: { salt: Uint8Array; context: Uint8Array } = { salt: new Uint8Array(0), context: unsalted };
+  return (from, count, size, target, at, salt) => {
     const to = addressIn(target) + at;
+    if (salted.salt !== salt) {
+      context.set(unsalted);
+      if (salt.length > 0 && update(state, addressIn(salt), salt.length) !== 1) throw failed();
+      salted = { salt, context: context.slice() };
+    }
+    const initial = salted.context;
     for (let i = 0; i < count; i++) {
       // A copy of the structure, as C may make one, takes less time than a call.
       context.set(initial);
       const done = update(state, from + i * size, size) === 1 && final(to + i * DIGEST_SIZE, state) === 1;
-      if (!done) throw new SealtreeError('internal', 'libcrypto failed to compute SHA-256');
+      if (!done) throw failed();
     }
   };
+}
+
+function failed(): SealtreeError {
+  return new SealtreeError('internal', 'libcrypto failed to compute SHA-256');
 }
 
 /** Where array buffers lie, which never move. */

@@ -5,7 +5,7 @@ import { SealtreeError } from '../core/errors.ts';
 import { DIGEST_SIZE } from '../core/hash.ts';
 import type { VerityParameters } from '../core/verity/descriptor.ts';
 import { VerityHash } from '../core/verity/digest.ts';
-import { BlockHasher } from '../core/verity/merkle.ts';
+import { BlockHasher, blockRule } from '../core/verity/merkle.ts';
 import { blockHash } from './hash.ts';
 import { plainError } from './io-error.ts';
 import type { Perform } from './jobs.ts';
@@ -95,7 +95,7 @@ export function makeFileReader({ parameters, follow }: VeritySettings): FileRead
   const hash = blockHash();
   const buffer = Buffer.allocUnsafeSlow(Math.max(PIECE, parameters.blockSize));
   const verity = new VerityHash(hash, parameters);
-  const blocks = new BlockHasher(hash, parameters);
+  const blocks = new BlockHasher(hash, blockRule(parameters));
   const digestSize = DIGEST_SIZE[parameters.algorithm];
   const digest = Buffer.allocUnsafeSlow(digestSize);
   const wholeLimit = Math.min(verity.wholeLimit, buffer.length);

@@ -5,6 +5,7 @@ import { blockHash, opensslHash } from '../../src/node/hash.ts';
 import { vectorBytes } from '../core/verity/vector-bytes.ts';
 
 const hash = blockHash();
+const NO_SALT = new Uint8Array(0);
 const expected = (name: string, data: Uint8Array) => createHash(name).update(data).digest('hex');
 const hex = (data: Uint8Array) => Buffer.from(data).toString('hex');
 
@@ -26,18 +27,25 @@ describe.each(['sha256', 'sha512'] as const)('the block hash with %s', (name) =>
   ])('digests %d blocks of %d bytes', (count, size) => {
     // Not at the beginning of its memory, on either side.
     const data = vectorBytes(count * size + 7).subarray(7);
-    const target = new Uint8Array(count * length + 5);
-    hash.digestBlocksInto?.(name, data, size, target, 5);
-    const digests = Array.from({ length: count }, (_, i) =>
-      expected(name, data.subarray(i * size, (i + 1) * size)),
-    );
-    expect(hex(target)).toBe(`0000000000${digests.join('')}`);
+    for (const salt of [NO_SALT, vectorBytes(32), vectorBytes(256), NO_SALT]) {
+      const target = new Uint8Array(count * length + 5);
+      if (hash.digestBlocksInto?.(name, data, size, target, 5, salt) !== true) {
+        expect(name).not.toBe('sha256');
+        continue;
+      }
+      const digests = Array.from({ length: count }, (_, i) =>
+        expected(name, Buffer.concat([salt, data.subarray(i * size, (i + 1) * size)])),
+      );
+      expect(hex(target)).toBe(`0000000000${digests.join('')}`);
+    }
   });
 });
 
 it('does not write beyond the place for its digests', () => {
   const data = vectorBytes(8192);
-  expect(() => hash.digestBlocksInto?.('sha256', data, 4096, new Uint8Array(63), 0)).toThrow(RangeError);
+  expect(() => hash.digestBlocksInto?.('sha256', data, 4096, new Uint8Array(63), 0, NO_SALT)).toThrow(
+    RangeError,
+  );
   expect(() => hash.digestInto('sha256', data, new Uint8Array(40), 9)).toThrow(RangeError);
 });
 

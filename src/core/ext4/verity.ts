@@ -13,7 +13,7 @@ import {
   type VerityParameters,
   verityParameters,
 } from '../verity/descriptor.ts';
-import { BlockHasher, treeOffsets } from '../verity/merkle.ts';
+import { BlockHasher, blockRule, levelCounts, treeOffsets, treeShape } from '../verity/merkle.ts';
 import { VERITY_ALIGNMENT } from './format.ts';
 import type { Ext4Inode, Ext4Reader } from './reader.ts';
 
@@ -128,13 +128,9 @@ function treeEnd(size: number, parameters: VerityParameters): number {
 }
 
 /** Blocks of each level, the lowest first; none if there is at most one block of data. */
-function levelBlocks(size: number, { algorithm, blockSize }: VerityParameters): number[] {
-  const counts: number[] = [];
-  for (let count = Math.ceil(size / blockSize); count > 1; ) {
-    count = Math.ceil((count * DIGEST_SIZE[algorithm]) / blockSize);
-    counts.push(count);
-  }
-  return counts;
+function levelBlocks(size: number, parameters: VerityParameters): number[] {
+  const { blockSize, fanOut } = treeShape(parameters);
+  return levelCounts(Math.ceil(size / blockSize), fanOut);
 }
 
 /**
@@ -151,7 +147,7 @@ function checkTree(
 ): string[] {
   const { blockSize, algorithm } = parameters;
   const digestSize = DIGEST_SIZE[algorithm];
-  const hasher = new BlockHasher(hash, parameters);
+  const hasher = new BlockHasher(hash, blockRule(parameters));
   const start = roundUp(inode.size, VERITY_ALIGNMENT);
   const offsets = treeOffsets(inode.size, parameters);
   const counts = levelBlocks(inode.size, parameters);

@@ -11,7 +11,7 @@ import {
   type VerityParameters,
   verityParameters,
 } from './descriptor.ts';
-import { BlockHasher, MerkleTree, type TreeBlockListener } from './merkle.ts';
+import { BlockHasher, blockRule, MerkleTree, type TreeBlockListener, treeShape } from './merkle.ts';
 
 /** Blocks that are hashed before their digests go up the tree. */
 const BATCH = 64;
@@ -42,8 +42,8 @@ export class VerityHash {
     this.#hash = hash;
     this.#parameters = verityParameters(options);
     const { algorithm, blockSize } = this.#parameters;
-    this.#blocks = new BlockHasher(hash, this.#parameters);
-    this.#tree = new MerkleTree(this.#blocks, this.#parameters, onBlock);
+    this.#blocks = new BlockHasher(hash, blockRule(this.#parameters));
+    this.#tree = new MerkleTree(this.#blocks, treeShape(this.#parameters), onBlock);
     this.#pending = new Uint8Array(blockSize);
     const treeBlock = blockSize <= MAX_WHOLE_BLOCK ? blockSize : 0;
     this.#leaves = new Uint8Array(Math.max(BATCH * DIGEST_SIZE[algorithm], treeBlock));
@@ -159,6 +159,6 @@ export function verityDigest(hash: Hash, data: Uint8Array, options?: VerityOptio
 export function libcomposefsEmptyDigest(hash: Hash): Uint8Array {
   const parameters = verityParameters();
   const root = new Uint8Array(DIGEST_SIZE.sha256);
-  new BlockHasher(hash, parameters).hashInto(new Uint8Array(parameters.blockSize), root, 0);
+  new BlockHasher(hash, blockRule(parameters)).hashInto(new Uint8Array(parameters.blockSize), root, 0);
   return hash.digest('sha256', encodeDescriptor(parameters, 0, root));
 }

@@ -1,10 +1,35 @@
 /**
- * The Merkle tree of fs-verity, built level by level while the data streams by: one block a level is held.
- * Defined by the kernel: Documentation/filesystems/fsverity.rst, "Merkle tree".
+ * Merkle trees over blocks, built level by level while the data streams by: one block a level is held. fs-verity and
+ * dm-verity differ in where the salt goes and in how hashes are packed, which is said by a `BlockRule` and a `TreeShape`.
+ * Defined by the kernel: Documentation/filesystems/fsverity.rst, "Merkle tree";
+ * Documentation/admin-guide/device-mapper/verity.rst, "Hash Tree".
  * @module
  */
 import { DIGEST_SIZE, type Hash, type HashName } from '../hash.ts';
 import type { VerityParameters } from './descriptor.ts';
+
+/** How one block is hashed. It can be sent to a worker. */
+export interface BlockRule {
+  /** A name that the Hash port has. */
+  readonly algorithm: string;
+  readonly digestSize: number;
+  readonly blockSize: number;
+  /** Hashed before every block. */
+  readonly saltBefore: Uint8Array;
+  /** Hashed behind every block. */
+  readonly saltAfter: Uint8Array;
+}
+
+/** How hashes are packed into blocks of the tree. */
+export interface TreeShape {
+  /** Bytes of a block of the tree. */
+  readonly blockSize: number;
+  readonly digestSize: number;
+  /** Bytes from one hash to the next; zeros fill what a hash leaves. */
+  readonly slotSize: number;
+  /** Hashes in a block; zeros follow them. */
+  readonly fanOut: number;
+}
 
 /**
  * Hears every block of the tree, zero padded, before it is hashed.
@@ -25,33 +50,48 @@ interface Level {
 /** Bytes that the hash function reads at once; a salt is padded with zeros to a multiple of them. */
 const HASH_BLOCK_SIZE: Readonly<Record<HashName, number>> = { sha256: 64, sha512: 128 };
 
-/** Hashes single blocks as fs-verity does: behind the padded salt. */
+const NOTHING = new Uint8Array(0);
+
+/** How fs-verity hashes blocks: behind the salt, padded. */
+export function blockRule({ algorithm, blockSize, salt }: VerityParameters): BlockRule {
+  const padTo = HASH_BLOCK_SIZE[algorithm];
+  const saltBefore = salt.length === 0 ? NOTHING : new Uint8Array(Math.ceil(salt.length / padTo) * padTo);
+  saltBefore.set(salt);
+  return { algorithm, digestSize: DIGEST_SIZE[algorithm], blockSize, saltBefore, saltAfter: NOTHING };
+}
+
+/** How fs-verity packs hashes: without gaps. */
+export function treeShape({ algorithm, blockSize }: VerityParameters): TreeShape {
+  const digestSize = DIGEST_SIZE[algorithm];
+  return { blockSize, digestSize, slotSize: digestSize, fanOut: blockSize / digestSize };
+}
+
+/** Hashes single blocks by a rule. */
 export class BlockHasher {
   readonly #hash: Hash;
-  readonly #algorithm: HashName;
-  readonly #blockSize: number;
-  readonly #saltSize: number;
-  /** Padded salt and room for a block; undefined without a salt, when blocks are hashed where they lie. */
+  readonly #rule: BlockRule;
+  /** Room for a block between its salts; undefined without a salt, when blocks are hashed where they lie. */
   readonly #salted: Uint8Array | undefined;
 
-  constructor(hash: Hash, { algorithm, blockSize, salt }: VerityParameters) {
+  constructor(hash: Hash, rule: BlockRule) {
     this.#hash = hash;
-    this.#algorithm = algorithm;
-    this.#blockSize = blockSize;
-    this.#saltSize = Math.ceil(salt.length / HASH_BLOCK_SIZE[algorithm]) * HASH_BLOCK_SIZE[algorithm];
-    if (salt.length === 0) return;
-    this.#salted = new Uint8Array(this.#saltSize + blockSize);
-    this.#salted.set(salt);
+    this.#rule = rule;
+    const { saltBefore, saltAfter, blockSize } = rule;
+    if (saltBefore.length + saltAfter.length === 0) return;
+    this.#salted = new Uint8Array(saltBefore.length + blockSize + saltAfter.length);
+    this.#salted.set(saltBefore);
+    this.#salted.set(saltAfter, saltBefore.length + blockSize);
   }
 
   /** Writes the hash of one whole block to `target` at `at`. */
   hashInto(block: Uint8Array, target: Uint8Array, at: number): void {
+    const { algorithm, saltBefore } = this.#rule;
     if (this.#salted === undefined) {
-      this.#hash.digestInto(this.#algorithm, block, target, at);
+      this.#hash.digestInto(algorithm, block, target, at);
       return;
     }
-    this.#salted.set(block, this.#saltSize);
-    this.#hash.digestInto(this.#algorithm, this.#salted, target, at);
+    this.#salted.set(block, saltBefore.length);
+    this.#hash.digestInto(algorithm, this.#salted, target, at);
   }
 
   /**
@@ -61,14 +101,10 @@ export class BlockHasher {
    * @returns number of blocks
    */
   hashAllInto(data: Uint8Array, target: Uint8Array, at: number): number {
-    const size = this.#blockSize;
+    const { blockSize: size, digestSize } = this.#rule;
     const whole = Math.floor(data.length / size);
-    const digestSize = DIGEST_SIZE[this.#algorithm];
     const isWhole = whole * size === data.length;
-    if (this.#salted === undefined && this.#hash.digestBlocksInto !== undefined) {
-      const blocks = isWhole ? data : data.subarray(0, whole * size);
-      this.#hash.digestBlocksInto(this.#algorithm, blocks, size, target, at);
-    } else {
+    if (!this.#hashAtOnce(isWhole ? data : data.subarray(0, whole * size), target, at)) {
       for (let i = 0; i < whole; i++) {
         this.hashInto(data.subarray(i * size, (i + 1) * size), target, at + i * digestSize);
       }
@@ -79,23 +115,32 @@ export class BlockHasher {
     this.hashInto(last, target, at + whole * digestSize);
     return whole + 1;
   }
+
+  /** @returns false if the blocks are to be hashed one by one */
+  #hashAtOnce(blocks: Uint8Array, target: Uint8Array, at: number): boolean {
+    const { algorithm, blockSize, saltBefore, saltAfter } = this.#rule;
+    if (saltAfter.length > 0 || this.#hash.digestBlocksInto === undefined) return false;
+    return this.#hash.digestBlocksInto(algorithm, blocks, blockSize, target, at, saltBefore);
+  }
 }
 
 /** The levels above the data: takes the hash of each data block, gives the root. */
 export class MerkleTree {
   readonly #hasher: BlockHasher;
-  readonly #blockSize: number;
-  readonly #digestSize: number;
+  readonly #shape: TreeShape;
+  /** Bytes of a block that its hashes take. */
+  readonly #capacity: number;
   readonly #onBlock: TreeBlockListener | undefined;
   /** Kept for the next file: most files have one block, and making a level anew would cost as much as hashing it. */
   readonly #levels: Level[] = [];
   /** How many levels this file has so far. */
   #height = 0;
 
-  constructor(hasher: BlockHasher, { algorithm, blockSize }: VerityParameters, onBlock?: TreeBlockListener) {
+  /** @param hasher for blocks of the tree */
+  constructor(hasher: BlockHasher, shape: TreeShape, onBlock?: TreeBlockListener) {
     this.#hasher = hasher;
-    this.#blockSize = blockSize;
-    this.#digestSize = DIGEST_SIZE[algorithm];
+    this.#shape = shape;
+    this.#capacity = shape.slotSize * shape.fanOut;
     this.#onBlock = onBlock;
   }
 
@@ -105,9 +150,16 @@ export class MerkleTree {
    * @param leaves digests behind each other
    */
   addLeaves(leaves: Uint8Array): void {
+    const { digestSize, slotSize } = this.#shape;
     for (let at = 0; at < leaves.length; ) {
       const level = this.#levelWithRoom(0);
-      const count = Math.min(leaves.length - at, this.#blockSize - level.used);
+      if (slotSize > digestSize) {
+        level.block.set(leaves.subarray(at, at + digestSize), level.used);
+        level.used += slotSize;
+        at += digestSize;
+        continue;
+      }
+      const count = Math.min(leaves.length - at, this.#capacity - level.used);
       level.block.set(count === leaves.length ? leaves : leaves.subarray(at, at + count), level.used);
       level.used += count;
       at += count;
@@ -116,11 +168,12 @@ export class MerkleTree {
 
   /** The root: all zeros without any data. Nothing can be added after it but by `reset`. */
   root(): Uint8Array {
-    let root = new Uint8Array(this.#digestSize);
+    const { digestSize, slotSize } = this.#shape;
+    let root = new Uint8Array(digestSize);
     for (let i = 0; i < this.#height; i++) {
       const level = this.#levels[i] as Level;
-      if (level.done === 0 && level.used === this.#digestSize) {
-        root = level.block.slice(0, this.#digestSize);
+      if (level.done === 0 && level.used === slotSize) {
+        root = level.block.slice(0, digestSize);
         break;
       }
       this.#pushUp(i);
@@ -140,7 +193,7 @@ export class MerkleTree {
   #levelWithRoom(index: number): Level {
     let level = this.#levels[index];
     if (level === undefined) {
-      level = { block: new Uint8Array(this.#blockSize), used: 0, done: 0 };
+      level = { block: new Uint8Array(this.#shape.blockSize), used: 0, done: 0 };
       this.#levels[index] = level;
     }
     if (index === this.#height) {
@@ -148,7 +201,7 @@ export class MerkleTree {
       level.done = 0;
       this.#height++;
     }
-    if (level.used === this.#blockSize) this.#pushUp(index);
+    if (level.used === this.#capacity) this.#pushUp(index);
     return level;
   }
 
@@ -159,33 +212,51 @@ export class MerkleTree {
     this.#onBlock?.(index, level.done, level.block);
     const above = this.#levelWithRoom(index + 1);
     this.#hasher.hashInto(level.block, above.block, above.used);
-    above.used += this.#digestSize;
+    above.used += this.#shape.slotSize;
     level.used = 0;
     level.done++;
   }
 }
 
 /**
- * Where each level of a tree begins in a file that holds the tree, as ext4, f2fs and `fsverity digest
- * --out-merkle-tree` lay it out: the level of one block first, level 0 last.
+ * Blocks of each level of a tree, level 0 first, which holds the hashes of the data.
+ *
+ * @param blocks blocks of data
+ * @returns empty for at most one block, which has no tree
+ */
+export function levelCounts(blocks: number, fanOut: number): number[] {
+  const counts: number[] = [];
+  for (let count = blocks; count > 1; ) {
+    count = Math.ceil(count / fanOut);
+    counts.push(count);
+  }
+  return counts;
+}
+
+/**
+ * Where each level of a tree begins in a file that holds the tree: the level of one block first, level 0 last. So do
+ * ext4, f2fs and `fsverity digest --out-merkle-tree` lay out that of fs-verity, and dm-verity its own.
+ *
+ * @param counts blocks of each level
+ * @returns offset by level
+ */
+export function levelOffsets(counts: readonly number[], blockSize: number): number[] {
+  const offsets = new Array<number>(counts.length);
+  let offset = 0;
+  for (let level = counts.length - 1; level >= 0; level--) {
+    offsets[level] = offset;
+    offset += (counts[level] as number) * blockSize;
+  }
+  return offsets;
+}
+
+/**
+ * Where each level of a tree of fs-verity begins.
  *
  * @param size bytes of file data
  * @returns offset by level; empty for a file of at most one block, which has no tree
  */
-export function treeOffsets(size: number, { algorithm, blockSize }: VerityParameters): number[] {
-  const fanOut = blockSize / DIGEST_SIZE[algorithm];
-  const counts: number[] = [];
-  for (let count = Math.ceil(size / blockSize); count > 1; ) {
-    count = Math.ceil(count / fanOut);
-    counts.push(count);
-  }
-  let offset = 0;
-  return counts
-    .reverse()
-    .map((count) => {
-      const start = offset;
-      offset += count * blockSize;
-      return start;
-    })
-    .reverse();
+export function treeOffsets(size: number, parameters: VerityParameters): number[] {
+  const { blockSize, fanOut } = treeShape(parameters);
+  return levelOffsets(levelCounts(Math.ceil(size / blockSize), fanOut), blockSize);
 }

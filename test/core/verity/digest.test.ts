@@ -11,7 +11,13 @@ import {
   verityParameters,
 } from '../../../src/core/verity/descriptor.ts';
 import { libcomposefsEmptyDigest, VerityHash, verityDigest } from '../../../src/core/verity/digest.ts';
-import { BlockHasher, MerkleTree, treeOffsets } from '../../../src/core/verity/merkle.ts';
+import {
+  BlockHasher,
+  blockRule,
+  MerkleTree,
+  treeOffsets,
+  treeShape,
+} from '../../../src/core/verity/merkle.ts';
 import { blockHash, opensslHash } from '../../../src/node/hash.ts';
 import { vectorBytes } from './vector-bytes.ts';
 
@@ -46,7 +52,7 @@ describe('the digest', () => {
   it('is that of fsverity 1.6 when others hash the blocks', () => {
     const wrong = rows.filter(({ size, digest, ...options }) => {
       const parameters = verityParameters(options);
-      const tree = new MerkleTree(new BlockHasher(opensslHash, parameters), parameters);
+      const tree = new MerkleTree(new BlockHasher(opensslHash, blockRule(parameters)), treeShape(parameters));
       tree.addLeaves(leavesOf(vectorBytes(size), parameters));
       const descriptor = encodeDescriptor(parameters, size, tree.root());
       return hexOf(opensslHash.digest(parameters.algorithm, descriptor)) !== digest;
@@ -174,7 +180,7 @@ describe('the tree in a file', () => {
 function leavesOf(data: Uint8Array, parameters: VerityParameters): Uint8Array {
   const blocks = Math.ceil(data.length / parameters.blockSize);
   const leaves = new Uint8Array(blocks * DIGEST_SIZE[parameters.algorithm]);
-  expect(new BlockHasher(opensslHash, parameters).hashAllInto(data, leaves, 0)).toBe(blocks);
+  expect(new BlockHasher(opensslHash, blockRule(parameters)).hashAllInto(data, leaves, 0)).toBe(blocks);
   return leaves;
 }
 
