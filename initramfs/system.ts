@@ -14,7 +14,7 @@ import { malformed } from '../src/core/errors.ts';
 import { S_IFDIR, S_IFLNK, S_IFMT, S_IFREG } from '../src/core/fs/mode.ts';
 import { DIGEST_SIZE, type HashName } from '../src/core/hash.ts';
 import type { MountCalls } from '../src/core/mount/calls.ts';
-import type { FileKind, System, VerityDigest, VerityEvidence } from '../src/core/system.ts';
+import type { FileKind, System, VerityEvidence } from '../src/core/system.ts';
 import { trustedDigest } from '../src/core/verify/verity-evidence.ts';
 import { checked, cString, cText, kernel, retried } from './sys.ts';
 
@@ -322,14 +322,15 @@ function examineVerity(fd: number): VerityEvidence {
   };
 }
 
-function measureVerity(fd: number): VerityDigest | undefined {
+function measureVerity(fd: number): VerityEvidence['digest'] {
   // struct fsverity_digest: algorithm, size of the digest, digest
   const view = new DataView(new ArrayBuffer(DIGEST_START + 64));
   view.setUint16(2, 64, true);
   try {
     checked('ioctl(FS_IOC_MEASURE_VERITY)', kernel.measureVerity(fd, view.buffer));
   } catch (error) {
-    if (failedWith(error, 'ENODATA', 'ENOTTY', 'EOPNOTSUPP', 'ENOSYS')) return undefined;
+    if (failedWith(error, 'ENODATA')) return 'off';
+    if (failedWith(error, 'ENOTTY', 'EOPNOTSUPP', 'ENOSYS')) return undefined;
     throw error;
   }
   const algorithm = HASH_OF_NUMBER[view.getUint16(0, true)];

@@ -13,7 +13,7 @@ export interface MemoryFile {
   readonly data?: Uint8Array;
   /** Of a symlink. */
   readonly target?: string;
-  /** fs-verity digest that the kernel measures, sha256 unless said otherwise. */
+  /** fs-verity digest that the kernel measures, sha256 unless said otherwise; `off` if it says that there is none. */
   readonly verity?: string;
   readonly algorithm?: 'sha256' | 'sha512';
   /** STATX_ATTR_VERITY; true with a digest unless said otherwise. */
@@ -146,8 +146,10 @@ export function memorySystem(tree: MemoryTree): System {
     examineVerity(path) {
       const found = open(path);
       if (found === undefined) return undefined;
-      const { verity, algorithm = 'sha256', enforced = verity !== undefined } = found.node;
-      const digest = verity === undefined ? undefined : { algorithm, digest: bytesFromHex(verity) };
+      const { verity, algorithm = 'sha256' } = found.node;
+      const measured = verity !== undefined && verity !== 'off';
+      const { enforced = measured } = found.node;
+      const digest = measured ? { algorithm, digest: bytesFromHex(verity) } : (verity as 'off' | undefined);
       return { fileSystem: found.fileSystem, enforced, digest };
     },
     fileSystemOf: (path) => unlessAbsent(() => open(path))?.fileSystem,

@@ -18,8 +18,11 @@ export interface VerityEvidence {
   readonly fileSystem: number;
   /** Whether statx reports STATX_ATTR_VERITY: every read is checked. */
   readonly enforced: boolean;
-  /** What FS_IOC_MEASURE_VERITY answers; undefined if verity is off or not to be had here. */
-  readonly digest: VerityDigest | undefined;
+  /**
+   * What FS_IOC_MEASURE_VERITY answers; `off` if the file system has fs-verity and the file has it not (ENODATA),
+   * undefined if that cannot be told here (ENOTTY, EOPNOTSUPP: the kernel or the file system lacks it).
+   */
+  readonly digest: VerityDigest | 'off' | undefined;
 }
 
 /** What lstat says is there; `other` for devices, pipes and sockets. */

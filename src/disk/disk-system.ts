@@ -64,7 +64,7 @@ export function diskSystem(reader: Ext4Reader, at: ByteString, hash: Hash, elsew
       if (own === undefined) return elsewhere.examineVerity(path);
       const inode = resolve(reader, own, true);
       if (inode === undefined) return undefined;
-      const digest = reader.hasVerity ? measureVerity(reader, inode, hash) : undefined;
+      const digest = measureVerity(reader, inode, hash);
       return { fileSystem: SUPERBLOCK_MAGIC, enforced: inode.verity, digest };
     },
     fileSystemOf(path) {

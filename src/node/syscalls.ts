@@ -272,14 +272,20 @@ export function setImmutable(fd: number, immutable: boolean): void {
 
 const FS_IOC_ENABLE_VERITY = 0x40806685;
 const FS_IOC_MEASURE_VERITY = 0xc0046686;
-const NOT_MEASURED = ['ENODATA', 'ENOTTY', 'EOPNOTSUPP', 'ENOSYS'];
 
 /** What the kernel enforces on an open file; undefined if verity is off for it or not to be had here. */
 export function measureVerity(fd: number): VerityDigest | undefined {
+  const state = verityState(fd);
+  return state === 'off' ? undefined : state;
+}
+
+/** The same, but `off` where verity could be had and is off; undefined where the kernel or the file system lacks it. */
+export function verityState(fd: number): VerityDigest | 'off' | undefined {
   try {
     return queryVerity(fd);
   } catch (error) {
-    if (isErrno(error, ...NOT_MEASURED)) return undefined;
+    if (isErrno(error, 'ENODATA')) return 'off';
+    if (isErrno(error, 'ENOTTY', 'EOPNOTSUPP', 'ENOSYS')) return undefined;
     throw error;
   }
 }

@@ -5,7 +5,7 @@ import type { FileKind, System, VerityEvidence } from '../core/system.ts';
 import { fsPath } from './fs-path.ts';
 import { ioError, isErrno } from './io-error.ts';
 import { readFileLimited } from './read-file.ts';
-import { hasVerity, measureVerity } from './syscalls.ts';
+import { hasVerity, verityState } from './syscalls.ts';
 
 export const nodeSystem: System = {
   readFile: (path, limit) => readFileLimited(path, displayByteString(path), limit),
@@ -72,6 +72,6 @@ export function examineDescriptor(fd: number): VerityEvidence {
   return {
     fileSystem: statfsSync(`/proc/self/fd/${fd}`).type >>> 0,
     enforced: hasVerity(fd),
-    digest: measureVerity(fd),
+    digest: verityState(fd),
   };
 }

@@ -99,8 +99,9 @@ function plainReader(repo: Repo, measured: boolean): ComposefsReader {
 
 /** The digest that the kernel enforces, of the kind that images carry. */
 function measured256(path: ByteString): string | undefined {
-  const { digest } = nodeSystem.examineVerity(path) ?? {};
-  return digest?.algorithm === 'sha256' ? hexOf(digest.digest) : undefined;
+  const digest = nodeSystem.examineVerity(path)?.digest;
+  if (digest === undefined || digest === 'off' || digest.algorithm !== 'sha256') return undefined;
+  return hexOf(digest.digest);
 }
 
 function requireDigest(commit: Commit, found: string): void {

@@ -28,8 +28,10 @@ export interface ExaminedTree {
   readonly faults: readonly ObjectFault[];
   /** What was read, for the image of the tree; only of use if there are no faults. */
   readonly reader: ComposefsReader;
-  /** Every path that uses one of the damaged objects, by `CHECKSUM.TYPE`. */
-  pathsOfFaults(): Map<string, ByteString[]>;
+  /** What was found of each file object, by its checksum; undefined of one that is damaged. */
+  readonly files: ReadonlyMap<string, ComposefsFile | undefined>;
+  /** Every path that uses one of these objects, by {@link faultKey}. */
+  pathsOf(faults: readonly ObjectFault[]): Map<string, ByteString[]>;
 }
 
 const JOB: Job = { name: 'examine', load: () => import('./examine-job.ts') };
@@ -96,11 +98,12 @@ export async function examineTree(
         return file;
       },
     },
-    pathsOfFaults: () => pathsOf(faults, commit, dirtrees),
+    files,
+    pathsOf: (some) => pathsOf(some, commit, dirtrees),
   };
 }
 
-/** The name of an object in {@link ExaminedTree.pathsOfFaults}. */
+/** The name of an object in what {@link ExaminedTree.pathsOf} returns: `CHECKSUM.TYPE`. */
 export function faultKey({ checksum, type }: Pick<ObjectFault, 'checksum' | 'type'>): string {
   return `${checksum}.${type}`;
 }

@@ -18,8 +18,9 @@ import { planImage } from '../core/verify/plan.ts';
 import { type Check, type Damage, isValid, type Verification } from '../core/verify/report.ts';
 import { opensslHash } from '../node/hash.ts';
 import { examineBacking } from './examine-backing.ts';
-import { type ExaminedTree, examineTree, faultKey } from './examine-tree.ts';
+import { type ExaminedTree, examineTree, faultKey, type ObjectFault } from './examine-tree.ts';
 import { checkDigest, checkKernel, checkRebuilt, readImageFile } from './image-checks.ts';
+import { checkKernelObjects } from './kernel-objects.ts';
 import { Repo } from './repo.ts';
 
 export interface VerifyOptions {
@@ -251,6 +252,7 @@ async function examineObjects(
   findings: Findings,
   {
     policy,
+    system,
     onProgress,
   }: Omit<VerifyOptions, 'policy'> & {
     readonly policy: { readonly signed: boolean; readonly config: PrepareRoot };
@@ -269,16 +271,11 @@ async function examineObjects(
   }
   const tree = await examineTree(repo, commit, onProgress);
   findings.checks.push(objectsCheck(tree));
-  const paths = tree.faults.length > 0 ? tree.pathsOfFaults() : new Map<string, ByteString[]>();
-  for (const fault of tree.faults) {
-    const { type, checksum, ...what } = fault;
-    const object = repo.objectPath(type, checksum);
-    findings.damage.push({
-      object,
-      ...what,
-      fault: what.fault.replace(`${object}: `, ''),
-      paths: paths.get(faultKey(fault)) ?? [],
-    });
+  noteFaults(repo, tree, tree.faults, findings);
+  if (image !== undefined && (policy.signed || policy.config.composefs.verity)) {
+    const { check, faults } = checkKernelObjects(repo, tree.files, system);
+    findings.checks.push(check);
+    noteFaults(repo, tree, faults, findings);
   }
   if (tree.faults.length > 0) {
     const message = 'the tree has damaged objects';
@@ -293,6 +290,26 @@ async function examineObjects(
   } catch (error) {
     if (!(error instanceof SealtreeError)) throw error;
     findings.checks.push({ name: 'image rebuilt', status: 'failed', message: error.message });
+  }
+}
+
+function noteFaults(
+  repo: Repo,
+  tree: ExaminedTree,
+  faults: readonly ObjectFault[],
+  { damage }: Pick<Findings, 'damage'>,
+): void {
+  if (faults.length === 0) return;
+  const paths = tree.pathsOf(faults);
+  for (const fault of faults) {
+    const { type, checksum, ...what } = fault;
+    const object = repo.objectPath(type, checksum);
+    damage.push({
+      object,
+      ...what,
+      fault: what.fault.replace(`${object}: `, ''),
+      paths: paths.get(faultKey(fault)) ?? [],
+    });
   }
 }
 

@@ -126,18 +126,27 @@ const cases: BootCase[] = [
   },
   {
     name: 'verify of a deployment made by the real ostree',
-    expected: 'yes, also of the image in the kernel',
+    expected: 'yes, also of the image and the objects in the kernel; no without fs-verity',
     script: `make_tree tree; printf '[composefs]\\nenabled=signed\\n' >tree/usr/lib/ostree/prepare-root.conf
       sealtree keys generate --secret=secret --public=public >/dev/null
       make_disk disk.ext4; attach disk.ext4 sysroot; make_sysroot sysroot --sign-from-file=secret
       deployment=$(echo sysroot/ostree/deploy/os/deploy/*.0)
       sealtree verify --keys-file=public $deployment
+      object=$(grep -lx 29999 sysroot/ostree/repo/objects/*/*.file)
+      cp -a $object $object.copy; mv $object.copy $object
+      sealtree verify --keys-file=public $deployment || echo "status $?"
       cp $deployment/.ostree.cfs copy; chattr -i $deployment; cp copy $deployment/copy; mv $deployment/copy $deployment/.ostree.cfs
-      sealtree verify --keys-file=public $deployment `,
+      sealtree verify --boot --keys-file=public $deployment || echo "status $?"`,
     check: ({ stdout }) => {
       expect(stdout).toContain('yes   image in the kernel');
-      expect(stdout).toContain('skip  image in the kernel: fs-verity is not on for the image here');
-      return 'yes; without fs-verity not sure';
+      expect(stdout).toMatch(
+        /^yes {3}objects in the kernel: the kernel measures of all \d+ what the image names$/m,
+      );
+      expect(stdout).toMatch(/^NO {4}objects in the kernel: 1 of \d+ would not be read$/m);
+      expect(stdout).toContain('fs-verity is off: it would not be read');
+      expect(stdout).toMatch(/^NO {4}image in the kernel: .*fsverity not enabled on composefs image$/m);
+      expect(stdout.match(/^status 3$/gm)).toHaveLength(2);
+      return 'yes; no without fs-verity';
     },
   },
   {

@@ -62,9 +62,18 @@ export function examineVerity(
   return { digest: { algorithm: parameters.algorithm, digest }, faults };
 }
 
-/** Only what FS_IOC_MEASURE_VERITY would say: the hash of the descriptor. */
-export function measureVerity(reader: Ext4Reader, inode: Ext4Inode, hash: Hash): VerityExamination['digest'] {
-  const found = inode.verity ? readDescriptor(reader, inode) : 'off';
+/**
+ * Only what FS_IOC_MEASURE_VERITY would say: the hash of the descriptor.
+ *
+ * @returns `off` if the file has no fs-verity; undefined if what stands behind its end is no descriptor
+ */
+export function measureVerity(
+  reader: Ext4Reader,
+  inode: Ext4Inode,
+  hash: Hash,
+): VerityExamination['digest'] | 'off' {
+  if (!inode.verity || !reader.hasVerity) return 'off';
+  const found = readDescriptor(reader, inode);
   if (typeof found === 'string') return undefined;
   const { algorithm } = found.parameters;
   return { algorithm, digest: hash.digest(algorithm, found.descriptor) };

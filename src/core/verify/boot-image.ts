@@ -5,7 +5,7 @@ import type { System } from '../system.ts';
 import type { BootPolicy } from './boot-policy.ts';
 import type { BootTarget } from './boot-target.ts';
 import { faultError, type Judge } from './fault.ts';
-import { fileSystemFault, imageFault, trustedDigest } from './verity-evidence.ts';
+import { fileSystemFault, imageFault, kernelAnswer } from './verity-evidence.ts';
 
 /**
  * Whether composefs is used.
@@ -41,7 +41,7 @@ export function findImage(
  * Holds the image against the digest that a signed commit names, on the kernel's word alone. What mounts it has to
  * do so again with the descriptor that it mounts.
  *
- * @param thisKernel whether it is this machine that boots; otherwise what cannot be known here is no fault
+ * @param thisKernel whether it is this machine that boots; otherwise what cannot be told here is no fault
  * @throws SealtreeError with the fault
  */
 export function judgeImage(
@@ -66,8 +66,11 @@ export function judgeImage(
     judge.passed(name, `the kernel measures ${digest}`);
     return;
   }
-  if (thisKernel || trustedDigest(evidence) !== undefined) throw faultError(fault);
-  judge.skipped(name, 'fs-verity is not on for the image here; where it is booted it has to be');
+  if (thisKernel || kernelAnswer(evidence) !== undefined) throw faultError(fault);
+  judge.skipped(
+    name,
+    'it cannot be told here whether fs-verity is on; where the image is booted it has to be',
+  );
 }
 
 function imagePath(sysroot: ByteString, deployment: ByteString): ByteString {

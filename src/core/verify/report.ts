@@ -26,6 +26,7 @@ export type CheckName =
   | 'image digest'
   | 'image in the kernel'
   | 'objects'
+  | 'objects in the kernel'
   | 'image rebuilt'
   | 'backing files';
 

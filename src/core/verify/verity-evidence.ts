@@ -35,8 +35,15 @@ function answersForVerity(fileSystem: number): boolean {
 }
 
 /** The digest that the kernel itself enforces; undefined if there is none, or it is another's word. */
-export function trustedDigest({ fileSystem, enforced, digest }: VerityEvidence): VerityDigest | undefined {
-  return enforced && answersForVerity(fileSystem) ? digest : undefined;
+export function trustedDigest(evidence: VerityEvidence): VerityDigest | undefined {
+  const answer = kernelAnswer(evidence);
+  return answer === 'off' ? undefined : answer;
+}
+
+/** What the kernel itself answers: the digest that it enforces, or that there is none; undefined if it does not tell. */
+export function kernelAnswer({ fileSystem, enforced, digest }: VerityEvidence): VerityEvidence['digest'] {
+  if (digest === undefined || !answersForVerity(fileSystem)) return undefined;
+  return enforced ? digest : 'off';
 }
 
 /**
@@ -51,7 +58,7 @@ export function imageFault(evidence: VerityEvidence, expected: string): Fault | 
   const place = fileSystemFault('the image', evidence.fileSystem);
   if (place !== undefined) return { ...place, name };
   const { digest, enforced } = evidence;
-  if (digest === undefined || !enforced)
+  if (digest === undefined || digest === 'off' || !enforced)
     return { name, message: `${failed}: fsverity not enabled on composefs image`, expected, found: 'none' };
   const found = hexOf(digest.digest);
   if (digest.algorithm !== 'sha256' || found !== expected)

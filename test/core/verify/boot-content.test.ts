@@ -289,6 +289,12 @@ describe('the image', () => {
     expectBoot(decide(put(`${DEPLOYMENT}/.ostree.cfs`, file('image')), OSTREE, elsewhere));
     const wrong = put(`${DEPLOYMENT}/.ostree.cfs`, file('image', { verity: 'e'.repeat(64) }));
     expectRefusal(decide(wrong, OSTREE, elsewhere), name, 'Wrong fsverity digest');
+    // Off on a file system that has fs-verity (ENODATA) is known everywhere; a FUSE server's word for it is not.
+    const off = { verity: 'off' } as const;
+    const turnedOff = put(`${DEPLOYMENT}/.ostree.cfs`, file('image', off));
+    expectRefusal(decide(turnedOff, OSTREE, elsewhere), name, 'fsverity not enabled', { found: 'none' });
+    const onFuse = put(`${DEPLOYMENT}/.ostree.cfs`, file('image', { ...off, fileSystem: FUSE }));
+    expectBoot(decide(onFuse, OSTREE, elsewhere));
   });
 
   it('is needed, except with maybe and no', () => {
