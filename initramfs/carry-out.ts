@@ -52,9 +52,16 @@ export function carryOut(
     try {
       carryOutStep(step, state);
     } catch (error) {
-      throw explainLack(step, error, worded(failureOf(step), error), kernelFacts);
+      throw explainLack(step, error, describeFailure(step, error), kernelFacts);
     }
   }
+}
+
+/** An image that cannot be mounted is at fault itself, as far as nothing else is known. */
+function describeFailure(step: MountStep, error: unknown): SealtreeError {
+  const { code, message, detail } = worded(failureOf(step), error);
+  const check = step.step === 'mount image' ? { check: 'image' } : {};
+  return new SealtreeError(code, message, { ...check, ...detail });
 }
 
 interface State {

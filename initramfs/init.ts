@@ -11,7 +11,7 @@ import {
   utf8ByteString,
 } from '../src/core/bytes/byte-string.ts';
 import { kernelArgument } from '../src/core/conf/cmdline.ts';
-import { failedWith, worded } from '../src/core/errno.ts';
+import { errorText, failedWith, worded } from '../src/core/errno.ts';
 import { SealtreeError } from '../src/core/errors.ts';
 import { MS } from '../src/core/mount/calls.ts';
 import { boot, isInitramfs, type Refused, readCommandLine } from './boot.ts';
@@ -154,8 +154,11 @@ function switchRoot(cmdline: ByteString): void {
   }
   const named = kernelArgument(cmdline, 'init');
   const candidates = named === undefined ? INITS.map((path) => byteString(path)) : [named];
-  for (const path of candidates) execute(path, [path, ...extraWords()]);
-  throw new SealtreeError('missing', `no init: ${candidates.map(displayByteString).join(', ')}`);
+  const failures = candidates.map((path) => {
+    const failure = execute(path, [path, ...extraWords()]);
+    return `${displayByteString(path)}: ${errorText(failure)}`;
+  });
+  throw new SealtreeError('missing', `no init: ${failures.join('; ')}`);
 }
 
 /** What the kernel handed to /init because it meant nothing to itself: `single`, say. */
@@ -163,10 +166,10 @@ function extraWords(): readonly ArrayBuffer[] {
   return rawCommandLine.slice(1);
 }
 
-/** Becomes another program; returns if there is no such program. */
-function execute(path: ByteString, words: readonly (ByteString | ArrayBuffer)[]): void {
+/** Becomes another program. @returns the error number for which it did not: of EIO, that its content is not what it was */
+function execute(path: ByteString, words: readonly (ByteString | ArrayBuffer)[]): number {
   const raw = words.map((word) => (typeof word === 'string' ? cString(word) : word));
-  kernel.execve(
+  return -kernel.execve(
     cString(path),
     raw,
     ENVIRONMENT.map((entry) => cString(byteString(entry))),

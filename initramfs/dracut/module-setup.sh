@@ -27,6 +27,9 @@ install() {
     while read -r file; do
         [[ $file == -* && ! -e $root${file#-} ]] || put "${file#-}" "${file#-}"
     done < "$root/usr/lib/sealtree/initramfs.files"
+    # By it kernel arguments and credentials mask, add and change units.
+    [[ ! -e $root/usr/lib/sealtree/sealed.conf ]] ||
+        rm -f -- "$initdir/usr/lib/systemd/system-generators/systemd-debug-generator"
 }
 
 put() {

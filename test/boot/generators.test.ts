@@ -132,6 +132,14 @@ describe('an initramfs by a real generator', () => {
       for (const name of ['erofs/erofs.ko', 'overlayfs/overlay.ko', 'block/loop.ko'])
         expect(names).toContain(name);
     }
+    const masks = byteString('/usr/lib/systemd/system-generators/systemd-debug-generator');
+    for (const [kind, there] of [
+      ['drop-in', true],
+      ['sealed', false],
+    ] as const)
+      expect(unpack(readFileSync(image('dracut', kind)), decompress).root.file(masks) !== undefined).toBe(
+        there,
+      );
     const { root } = unpack(readFileSync(image('initramfs-tools', 'sealed')), decompress);
     const order = Buffer.from(root.file(byteString('/scripts/init-bottom/ORDER'))?.data ?? []).toString();
     expect(order.match(/^\/scripts\/init-bottom\/\w+/gm)).toEqual([
@@ -198,6 +206,7 @@ describe('an initramfs by a real generator', () => {
       generator: 'dracut',
       append: 'rd.systemd.mask=ostree-prepare-root.service',
       shows: [
+        /boot refused: kernel argument rd\.systemd\.mask=ostree-prepare-root\.service can lead around/,
         /Assertion failed for initrd-root-fs.target/,
         /The system was not verified and is not started/,
         /reboot: Power down/,

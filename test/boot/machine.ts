@@ -8,6 +8,8 @@ export interface Disk {
   readonly path: string;
   readonly readonly?: true;
   readonly serial?: string;
+  /** What the machine writes is forgotten; several machines may have it at the same time. */
+  readonly snapshot?: true;
 }
 
 export interface Machine {
@@ -43,9 +45,9 @@ export async function runMachine(machine: Machine): Promise<Stopped> {
   if (root === undefined) throw new Error('no virtual machines');
   const consoleFile = join(machine.folder, 'console');
   const reportFile = join(machine.folder, 'report');
-  const disks = machine.disks.flatMap(({ path, readonly, serial }, index) => [
+  const disks = machine.disks.flatMap(({ path, readonly, serial, snapshot }, index) => [
     '-drive',
-    `if=none,id=disk${index},format=raw,file=${path},read-only=${readonly ? 'on' : 'off'},cache=unsafe`,
+    `if=none,id=disk${index},format=raw,file=${path},read-only=${readonly ? 'on' : 'off'},snapshot=${snapshot ? 'on' : 'off'},cache=unsafe`,
     '-device',
     `virtio-blk-pci,drive=disk${index}${serial === undefined ? '' : `,serial=${serial}`}`,
   ]);

@@ -1,11 +1,13 @@
 /**
  * A Debian system as it would be shipped: a root tree, sealed by `seal` with each kind of initramfs, put on a disk by
- * `image` on this machine, and booted to the login prompt, where the system itself says what it runs on.
+ * `image` on this machine, and booted to the login prompt, where the system itself says what it runs on. Then the same
+ * disks once more, by somebody who edits the kernel command line, or the unified kernel image.
  */
 import { createPrivateKey } from 'node:crypto';
 import {
   copyFileSync,
   mkdirSync,
+  mkdtempSync,
   readdirSync,
   readFileSync,
   rmSync,
@@ -22,11 +24,13 @@ import { bootProgram } from '../initramfs/program.ts';
 import { requires } from '../requires.ts';
 import { expectSuccess, run, sealtreeOk } from '../run.ts';
 import { removeDirectory, scratchDirectory } from '../trees.ts';
-import { runMachine } from './machine.ts';
+import { type UkiParts, withChangedPart, withoutSignature, writeBootPartition } from './changed-uki.ts';
+import { type Machine, runMachine, type Stopped } from './machine.ts';
 import { bootRoot, kernelFiles } from './root.ts';
 import { systemRoot } from './system-root.ts';
 
 const KERNEL = 'testing';
+const ARGUMENTS = 'root=/dev/vda2 rw console=ttyS0';
 
 const REPORT = `#!/bin/sh
 exec >/dev/ttyS1 2>&1
@@ -75,9 +79,47 @@ const SYSTEMS: readonly System[] = [
   },
 ];
 
+/** Of a system that can be booted once more. */
+interface Made {
+  readonly folder: string;
+  readonly disk: string;
+  readonly initrd: string;
+}
+
+interface Attack {
+  readonly name: string;
+  readonly append: string;
+  readonly shows: readonly RegExp[];
+}
+
+/** All that the manuals of systemd and dracut know to lead around a unit. */
+const ATTACKS: readonly Attack[] = [
+  {
+    name: 'with every unit masked that could refuse',
+    append: ['ostree-prepare-root.service', 'initrd-root-fs.target', 'emergency.service']
+      .map((unit) => `systemd.mask=${unit} rd.systemd.mask=${unit}`)
+      .join(' '),
+    shows: [
+      /ostree-prepare-root: boot refused: kernel argument systemd\.mask=ostree-prepare-root\.service can lead around/,
+      /Power off in 30 seconds/,
+      /reboot: Power down/,
+    ],
+  },
+  {
+    name: 'with a shell for its init',
+    append: 'init=/bin/sh rd.break=cleanup rd.systemd.debug_shell',
+    shows: [
+      /ostree-prepare-root: boot refused: kernel argument init=\/bin\/sh can lead around/,
+      /Power off in 30 seconds/,
+      /reboot: Power down/,
+    ],
+  },
+];
+
 describe('a sealed Debian system', () => {
   let scratch = '';
   let tree = '';
+  const made = new Map<string, Made>();
   beforeAll(() => {
     scratch = scratchDirectory('whole');
     tree = makeTree(join(scratch, 'tree'));
@@ -89,7 +131,8 @@ describe('a sealed Debian system', () => {
       const folder = join(scratch, system.name.replaceAll(/\W+/g, '-'));
       mkdirSync(folder);
       const { commit, disk, initrd, digest } = seal(tree, folder, system);
-      const machine = { append: 'root=/dev/vda2 rw console=ttyS0', disks: [{ path: disk }], folder };
+      made.set(system.name, { folder, disk, initrd });
+      const machine = { append: ARGUMENTS, disks: [{ path: disk }], folder };
       const { vmlinux } = kernelFiles(KERNEL);
       const stopped = await runMachine({
         ...machine,
@@ -123,6 +166,77 @@ describe('a sealed Debian system', () => {
       task.meta.boot = { expected: 'login', seen: 'login, running, verity=require, signed', seconds };
     });
   }
+
+  it('is refused, and powers off, whatever its command line says', async ({ task }) => {
+    const { disk, initrd } = made.get('dracut and systemd') as Made;
+    // Half of the time each of them waits for its power off: they run at the same time.
+    const stopped = await Promise.all(
+      ATTACKS.map(({ append }) =>
+        start({
+          kernel: kernelFiles(KERNEL).vmlinux,
+          initrd,
+          append: `${ARGUMENTS} ${append}`,
+          disks: [{ path: disk, snapshot: true }],
+        }),
+      ),
+    );
+    for (const [index, { name, shows }] of ATTACKS.entries()) {
+      const shown = stopped[index]?.console.replace(/\x1b\[[0-9;]*[A-Za-z]/g, '') ?? '';
+      for (const pattern of shows) expect(shown, name).toMatch(pattern);
+      expect(shown, name).not.toMatch(/Reached target initrd-switch-root|Switching root| login: /);
+    }
+    const seconds = Math.max(...stopped.map((one) => one.seconds));
+    task.meta.boot = { expected: 'refused, powered off', seen: 'both refused, powered off', seconds };
+  });
+
+  it('is not started by firmware with Secure Boot when its UKI is changed, or not signed', async ({
+    task,
+  }) => {
+    const { folder, initrd } = made.get(SYSTEMS.find(({ uki }) => uki)?.name ?? '') as Made;
+    const image = readFileSync(join(folder, 'os.efi'));
+    const parts: UkiParts = {
+      kernel: readFileSync(kernelFiles(KERNEL).vmlinuz),
+      initramfs: readFileSync(initrd),
+      cmdline: ARGUMENTS,
+    };
+    const images = {
+      kernel: withChangedPart(image, parts, 'kernel'),
+      initramfs: withChangedPart(image, parts, 'initramfs'),
+      cmdline: withChangedPart(image, parts, 'cmdline'),
+      'not signed': withoutSignature(image, join(folder, 'unsigned.efi')),
+      // The same way of starting it, so that a refusal is the signature's.
+      'as it was signed': image,
+    };
+    const started = await Promise.all(
+      Object.entries(images).map(async ([name, data]) => {
+        const disk = join(folder, `${name}.esp`);
+        writeBootPartition(disk, data);
+        const found = await start({
+          kernel: '',
+          initrd: '',
+          append: '',
+          disks: [{ path: disk }],
+          until: /Access Denied|Linux version/,
+        });
+        return [name, found] as const;
+      }),
+    );
+    for (const [name, { console: shown }] of started) {
+      const refused = name !== 'as it was signed';
+      expect(/Access Denied/.test(shown), `${name}: ${shown}`).toBe(refused);
+      expect(/Linux version/.test(shown), `${name}: ${shown}`).toBe(!refused);
+    }
+    const seconds = Math.max(...started.map(([, one]) => one.seconds));
+    const seen = 'kernel, initramfs, cmdline changed, not signed: Access Denied';
+    task.meta.boot = { expected: 'refused by the firmware', seen, seconds };
+  });
+
+  /** In a folder of its own; without a kernel by firmware with Secure Boot. */
+  function start(machine: Omit<Machine, 'folder' | 'timeout'>): Promise<Stopped> {
+    const folder = mkdtempSync(join(scratch, 'machine-'));
+    const qemu = machine.kernel === '' ? { qemu: firmware(folder) } : {};
+    return runMachine({ ...machine, ...qemu, folder, timeout: 400_000, memory: 1024 });
+  }
 });
 
 /** The root tree of a system with a kernel, its login prompt on the serial port, and the report. */
@@ -153,7 +267,7 @@ function seal(tree: string, folder: string, { generator, uki, boot }: System) {
   const { release } = kernelFiles(KERNEL);
   const repo = join(folder, 'repo');
   const image = join(folder, 'os.efi');
-  const kargs = ['root=/dev/vda2', 'rw', 'console=ttyS0'].map((argument) => `--karg=${argument}`);
+  const kargs = ARGUMENTS.split(' ').map((argument) => `--karg=${argument}`);
   const signed = uki ? [`--uki=${image}`, ...secureBootKeys(folder)] : [];
   const sealed = sealtreeOk(
     [

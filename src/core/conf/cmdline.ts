@@ -57,8 +57,8 @@ export function firstForbidden(
 }
 
 /**
- * The first argument that is known to lead around a verified root: another init or target, a shell, units masked
- * or mounts added, another policy for security modules.
+ * The first argument that is known to lead around a verified root: another init or target, a shell or a debugger, units
+ * masked, mounts or extensions added, helpers that the kernel starts, another policy for security modules.
  */
 export function firstWeakening(words: readonly ByteString[]): ByteString | undefined {
   // Quotation marks are taken away, and _ is the same as -, before systemd and the kernel compare names.
@@ -71,10 +71,13 @@ const WEAKENING = new RegExp(
     '(?:rd)?init=|single$|emergency$|rescue$|[sS1]$|-b$|break(?:=|$)',
     'rd[.](?:break|cmdline|fstab|shell(?!=0)|(?:live[.])?overlay)|debug-shell',
     '(?:rd[.])?systemd[.](?:mask|wants|unit|run|debug-shell|default-debug|break|setenv|set-credential|import-credentials)',
+    '(?:rd[.])?systemd[.](?:confirm-spawn|crash-shell|condition-first-boot)(?!=(?:0|no|false|off)$)',
+    '(?:rd[.])?systemd[.]pull',
     '(?:rd[.])?systemd[.](?:volatile|mount-extra|swap-extra|verity|(?:sysext|confext)(?!=(?:0|no|false|off)$))',
     'fstab=|mount[.]usr|usrhash=|roothash=',
     'enforcing=0|selinux=0|apparmor=0|security=|lsm=|lockdown=none|module[.]sig-enforce=0',
-    'overlay[.]|erofs[.]',
+    'overlay[.]|erofs[.]|sysctl[./]|firmware-class[.]path',
+    'e?kgdb|ohci1394-dma',
     '(?:LD|GLIBC|GCONV|SYSTEMD)-|(?:PATH|ENV|BASH-ENV)=',
   ].join('|')})`,
 );

@@ -4,8 +4,10 @@
  * @module
  */
 import { displayByteString } from '../bytes/byte-string.ts';
+import { objectPath } from '../ostree/objects.ts';
 import type { BootDecision } from './boot-decision.ts';
 import { dateOf } from './booted-commit.ts';
+import type { CheckName } from './report.ts';
 
 /** One line without its end. */
 export function bootLine(decision: BootDecision): string {
@@ -25,10 +27,14 @@ export function refusalLines(decision: BootDecision): string[] {
   const { refusal } = decision;
   if (refusal === undefined) return [];
   const { check, message, expected, found, advice } = refusal;
+  const file = fileOf(decision, check);
+  const keys = keysOf(decision);
   return [
     `boot refused: ${message}`,
     `  booting:  ${describeTarget(decision)}`,
     `  check:    ${check}`,
+    ...(file === undefined ? [] : [`  file:     ${file}`]),
+    ...(keys === undefined ? [] : [`  key:      ${keys}`]),
     ...(expected === undefined ? [] : [`  expected: ${expected}`]),
     ...(found === undefined ? [] : [`  found:    ${found}`]),
     `  next:     ${advice}`,
@@ -56,6 +62,28 @@ export function bootJson(decision: BootDecision): unknown {
     warnings,
     unsigned: unsigned.map(({ path, why, present }) => ({ path: displayByteString(path), why, present })),
   };
+}
+
+/** The file on the disk that a failed check is about. */
+function fileOf({ target }: BootDecision, check: CheckName): string | undefined {
+  if (target === undefined) return undefined;
+  switch (check) {
+    case 'image':
+    case 'image in the kernel':
+      return `${displayByteString(target.deployment)}/.ostree.cfs`;
+    case 'signature':
+    case 'commit name':
+    case 'composefs digest':
+      return `/ostree/repo/objects/${objectPath(target.commit, 'commit')}`;
+    default:
+      return undefined;
+  }
+}
+
+/** By which key what is booted is protected, or those by one of which it should be. */
+function keysOf({ target, policy, signer }: BootDecision): string | undefined {
+  if (target === undefined || policy?.signed !== true) return undefined;
+  return signer?.hex ?? policy.keys.map(({ hex }) => hex).join(' or ');
 }
 
 function describeTarget({ target, commit }: BootDecision): string {

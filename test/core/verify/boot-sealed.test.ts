@@ -138,6 +138,14 @@ describe('a sealed initramfs', () => {
       'LD_PRELOAD=/var/x.so',
       'SYSTEMD_UNIT_PATH=/var',
       's',
+      'systemd.confirm_spawn=yes',
+      'rd.systemd.crash-shell',
+      'systemd.condition_first_boot=1',
+      'systemd.pull=tar,sysext:x:https://example.org/x.tar.xz',
+      'sysctl.kernel.modprobe=/var/x',
+      'sysctl/kernel/core_pattern=|/var/x',
+      'firmware_class.path=/var/x',
+      'kgdboc=ttyS0',
     ])
       expectRefusal(
         decide(sealedTree(), `${OSTREE} ${word}`),
@@ -147,7 +155,7 @@ describe('a sealed initramfs', () => {
     expectBoot(
       decide(
         sealedTree(),
-        `${OSTREE} rw quiet root=LABEL=x console=ttyS0 rd.shell=0 rd.emergency=reboot panic=-1 rd.luks.uuid=1 systemd.log_level=debug systemd.sysext=0 BOOT_IMAGE=/vmlinuz`,
+        `${OSTREE} rw quiet root=LABEL=x console=ttyS0 rd.shell=0 rd.emergency=reboot panic=-1 rd.luks.uuid=1 systemd.log_level=debug systemd.sysext=0 systemd.crash_shell=no BOOT_IMAGE=/vmlinuz`,
       ),
     );
   });

@@ -73,6 +73,8 @@ describe('a signed boot', () => {
       'boot refused: Failed to mount composefs: Checking commit signature: No valid (of 1) signatures found',
       `  booting:  os commit ${COMMIT.checksum}`,
       '  check:    signature',
+      `  file:     /ostree/repo/objects/${COMMIT.checksum.slice(0, 2)}/${COMMIT.checksum.slice(2)}.commit`,
+      expect.stringMatching(/^ {2}key: {6}[0-9a-f]{64}$/),
       expect.stringMatching(/^ {2}next: {5}boot another deployment, or sign/),
     ]);
     expect(bootJson(decision)).toMatchObject({
