@@ -1,11 +1,11 @@
 /**
- * Raw deflate (RFC 1951) read synchronously and piece by piece, by the zlib that Node has in it.
+ * Raw deflate (RFC 1951) and gzip (RFC 1952) read synchronously and piece by piece, by the zlib that Node has in it.
  *
  * node:zlib streams only asynchronously; its synchronous functions want the whole input and give the whole output.
  * The handle behind a stream can do better, and has had this form since Node 8 (tar and npm stand on it as well).
  * @module
  */
-import { constants, createInflateRaw, type InflateRaw } from 'node:zlib';
+import { constants, createGunzip, createInflateRaw, type InflateRaw } from 'node:zlib';
 import { malformed } from '../core/errors.ts';
 
 /** Bytes of a piece of output. */
@@ -24,8 +24,8 @@ interface Handle {
   ): void;
 }
 
-interface Inflater {
-  readonly stream: InflateRaw;
+interface Inflater<Stream> {
+  readonly stream: Stream;
   readonly handle: Handle;
   /** Output space left, input left; as the last write left them. */
   readonly state: Uint32Array;
@@ -34,7 +34,7 @@ interface Inflater {
 }
 
 /** Inflaters that no one uses: making one costs more than inflating a small file. */
-const idle: Inflater[] = [];
+const idle: Inflater<InflateRaw>[] = [];
 
 /**
  * Inflates `input` lazily.
@@ -45,7 +45,7 @@ const idle: Inflater[] = [];
  * @throws SealtreeError `malformed`: `Invalid compressed data`, or `Need more input` if the end is missing
  */
 export function* inflateRaw(input: Iterable<Uint8Array>): Generator<Uint8Array, number> {
-  const inflater = idle.pop() ?? makeInflater();
+  const inflater = idle.pop() ?? makeInflater(createInflateRaw());
   let clean = false;
   try {
     const length = yield* run(inflater, input);
@@ -61,7 +61,7 @@ export function* inflateRaw(input: Iterable<Uint8Array>): Generator<Uint8Array, 
   }
 }
 
-function* run(inflater: Inflater, input: Iterable<Uint8Array>): Generator<Uint8Array, number> {
+function* run(inflater: Inflater<InflateRaw>, input: Iterable<Uint8Array>): Generator<Uint8Array, number> {
   const { handle, state, output } = inflater;
   let length = 0;
   for (const piece of input) {
@@ -86,13 +86,49 @@ function* run(inflater: Inflater, input: Iterable<Uint8Array>): Generator<Uint8A
   return length;
 }
 
-function makeInflater(): Inflater {
-  const stream = createInflateRaw();
+/**
+ * Decompresses gzip lazily: one member or several behind each other, with their checksums and sizes checked. Zeros may
+ * follow.
+ *
+ * @returns pieces of the content, each valid until the next is asked for
+ * @throws SealtreeError `malformed`
+ */
+export function* gunzip(input: Iterable<Uint8Array>): Generator<Uint8Array> {
+  const inflater = makeInflater(createGunzip());
+  const { stream, handle, state, output } = inflater;
+  try {
+    for (const piece of input) {
+      let left = piece.length;
+      let room = 0;
+      while (left > 0 || room === 0) {
+        handle.writeSync(constants.Z_NO_FLUSH, piece, piece.length - left, left, output, 0, output.length);
+        if (inflater.failed) throw malformed('gzip: invalid compressed data');
+        room = state[0] as number;
+        if (room < output.length) yield output.subarray(0, output.length - room);
+        // What is left behind the end are zeros.
+        if (room > 0) break;
+        left = state[1] as number;
+      }
+    }
+    handle.writeSync(constants.Z_FINISH, null, 0, 0, output, 0, output.length);
+    if (inflater.failed) throw malformed('gzip: unexpected EOF');
+  } finally {
+    stream.close();
+  }
+}
+
+function makeInflater<Stream>(stream: Stream): Inflater<Stream> {
   const { _handle: handle, _writeState: state } = stream as unknown as {
     _handle: Handle;
     _writeState: Uint32Array;
   };
-  const inflater = { stream, handle, state, output: new Uint8Array(OUTPUT_SIZE), failed: false };
+  const inflater: Inflater<Stream> = {
+    stream,
+    handle,
+    state,
+    output: new Uint8Array(OUTPUT_SIZE),
+    failed: false,
+  };
   handle.onerror = () => {
     inflater.failed = true;
   };

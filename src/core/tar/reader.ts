@@ -132,6 +132,18 @@ export class TarReader {
     return this.#state === 'end';
   }
 
+  /** Bytes of content that come next, for who can pass over them in another way. */
+  get contentLeft(): number {
+    return this.#state === 'content' ? this.#left : 0;
+  }
+
+  /** Passes over content instead of pushing it: the handler hears nothing of it. @param length at most `contentLeft` */
+  skipContent(length: number): void {
+    this.#position += length;
+    this.#left -= length;
+    if (this.#left === 0) this.#endContent();
+  }
+
   /**
    * Takes the next bytes of the archive.
    *
