@@ -6,6 +6,7 @@ import { chmodSync, copyFileSync, readFileSync, rmSync, writeFileSync } from 'no
 import { relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { ensureInstalled } from './install.mjs';
+import { buildNative } from './native.mjs';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const { version } = JSON.parse(readFileSync(`${root}package.json`, 'utf8'));
@@ -59,6 +60,7 @@ await build({
   },
   footer: { js: 'Object.defineProperties(exports, Object.getOwnPropertyDescriptors(module.exports)); })' },
 });
+buildNative(root);
 compile('mkcomposefs', ['--print-digest-only', '--threads=1', `${root}src`]);
 await build({
   absWorkingDir: root,

@@ -71,7 +71,7 @@ export class DirectoryWalk {
 
   /** Opens the directory where the walk begins; a symlink is followed only if told to. */
   openRoot(path: ByteString, { follow = false } = {}): OpenDirectory {
-    return this.#withRoom({ fd: openAt(AT_FDCWD, path, follow ? DIRECTORY : DIRECTORY_ITSELF), place: path });
+    return this.#anchored({ fd: openAt(AT_FDCWD, path, follow ? DIRECTORY : DIRECTORY_ITSELF), place: path });
   }
 
   /**
@@ -86,9 +86,22 @@ export class DirectoryWalk {
     const found = statAt(fd, byteString(''));
     if (found.ino !== status.ino || found.dev !== status.dev) {
       closeSync(fd);
-      throw new SealtreeError('io', 'directory was replaced while it was read');
+      throw directoryReplaced();
     }
-    return this.#withRoom({ fd, place });
+    return this.#anchored({ fd, place });
+  }
+
+  /**
+   * A place that leads to a directory and leaves room for a name: `place`, or another one where that is too long.
+   *
+   * @param status what was found under that name in the directory above; nothing where the walk begins
+   * @throws as `open`
+   */
+  withRoom(place: ByteString, status: FileStatus | undefined): ByteString {
+    if (hasRoom(place)) return place;
+    const directory = status === undefined ? this.openRoot(place) : this.open(place, status);
+    closeSync(directory.fd);
+    return byteString(`${directory.place}/.`);
   }
 
   /** Closes what deep places lead through. */
@@ -97,12 +110,22 @@ export class DirectoryWalk {
   }
 
   /** Sees to it that a name fits behind the place. */
-  #withRoom(directory: OpenDirectory): OpenDirectory {
-    if (directory.place.length + 1 + NAME_MAX < PATH_MAX) return directory;
+  #anchored(directory: OpenDirectory): OpenDirectory {
+    if (hasRoom(directory.place)) return directory;
     const anchor = openAt(directory.fd, byteString('.'), DIRECTORY);
     this.#anchors.push(anchor);
     return { fd: directory.fd, place: byteString(`/proc/self/fd/${anchor}`) };
   }
+}
+
+/** Whether a name fits behind a place. */
+function hasRoom(place: ByteString): boolean {
+  return place.length + 1 + NAME_MAX < PATH_MAX;
+}
+
+/** The failure of a directory that is no longer the one that was examined. */
+export function directoryReplaced(): SealtreeError {
+  return new SealtreeError('io', 'directory was replaced while it was read');
 }
 
 /** The place of an entry of a directory. */

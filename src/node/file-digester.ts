@@ -16,6 +16,7 @@ import { BlockHasher, blockRule, MerkleTree, treeShape } from '../core/verity/me
 import { blockHash } from './hash.ts';
 import { plainError } from './io-error.ts';
 import type { Job } from './jobs.ts';
+import { makeNativeDigester } from './native-digester.ts';
 import { type FileStamp, packStamp, STAMP_LENGTH } from './stable-read.ts';
 import {
   FAILED_FILE,
@@ -26,6 +27,28 @@ import {
   type VeritySettings,
 } from './verity-job.ts';
 import { type PoolOptions, WorkerPool } from './worker-pool.ts';
+
+/** Digests files, each for a target that says what becomes of the result. */
+export interface FileDigester<Target> {
+  /**
+   * Asks for the fs-verity digest of a file.
+   *
+   * @param place path for the kernel, good until `finish`
+   * @param stamp status by which the file was chosen; a file that no longer has it is refused
+   * @param content whether to give the whole content instead, of a file of at most 64 bytes
+   */
+  add(target: Target, place: ByteString, stamp: FileStamp, content?: boolean): void;
+  /**
+   * Lets finished work in and new work out, if there is any: to be called now and then by whoever adds files.
+   *
+   * @throws what `refuse` made of the first failure
+   */
+  turn(): Promise<void>;
+  /** Waits until all files are settled. Throws as `turn`. */
+  finish(): Promise<void>;
+  /** Ends all threads; to be called whatever happened. */
+  close(): Promise<void>;
+}
 
 export interface FileDigesterOptions<Target> {
   readonly verity?: VerityOptions;
@@ -55,7 +78,13 @@ const BATCH_FILES = 512;
 /** What opening and closing a file costs, as bytes that could be hashed meanwhile. */
 const FILE_WEIGHT = 10 * 1024;
 
-export class FileDigester<Target> {
+/** By threads of the native part where that can do it, else by workers. */
+export function makeFileDigester<Target>(options: FileDigesterOptions<Target>): FileDigester<Target> {
+  return makeNativeDigester(options) ?? new PooledDigester(options);
+}
+
+/** By workers, and on the calling thread what is too little for them. */
+export class PooledDigester<Target> implements FileDigester<Target> {
   readonly #options: FileDigesterOptions<Target>;
   readonly #parameters: VerityParameters;
   readonly #pool: WorkerPool<VerityBatch, VerityResult>;
@@ -83,13 +112,6 @@ export class FileDigester<Target> {
     this.#pool = new WorkerPool(JOB, settings, { threshold: THREAD_THRESHOLD, ...options.pool });
   }
 
-  /**
-   * Asks for the fs-verity digest of a file.
-   *
-   * @param place path for the kernel, good until `finish`
-   * @param stamp status by which the file was chosen; a file that no longer has it is refused
-   * @param content whether to give the whole content instead, of a small file
-   */
   add(target: Target, place: ByteString, stamp: FileStamp, content = false): void {
     this.#waiting += stamp.size + FILE_WEIGHT;
     if (stamp.size > PART && this.#parameters.blockSize <= PART) {
@@ -122,11 +144,6 @@ export class FileDigester<Target> {
     }
   }
 
-  /**
-   * Lets finished work in and new work out, if there is any: to be called now and then by whoever adds files.
-   *
-   * @throws what `refuse` made of the first failure
-   */
   async turn(): Promise<void> {
     if (this.#submitted || (this.#running > 0 && this.#readHere > BATCH_WEIGHT)) {
       this.#submitted = false;
@@ -136,7 +153,6 @@ export class FileDigester<Target> {
     if (this.#failure !== undefined) throw this.#failure.error;
   }
 
-  /** Waits until all files are settled. */
   async finish(): Promise<void> {
     this.#submitFiles();
     await this.#pool.flush();
@@ -148,7 +164,6 @@ export class FileDigester<Target> {
     if (this.#failure !== undefined) throw this.#failure.error;
   }
 
-  /** Ends the workers; to be called whatever happened. */
   async close(): Promise<void> {
     await this.#pool.close();
   }

@@ -105,7 +105,7 @@ export function readAll(
   for (let filled = 0; filled < length; ) {
     const target = filled === 0 ? buffer : buffer.subarray(filled);
     const count = readAt(fd, target, length - filled, start + filled);
-    if (count === 0) throw changed(`it ends at ${start + filled} bytes, not ${end}`);
+    if (count === 0) throw endedEarly(start + filled, end);
     filled += count;
   }
 }
@@ -115,13 +115,28 @@ const now = { size: 0, mtimeSec: 0, mtimeNsec: 0, ctimeSec: 0, ctimeNsec: 0 };
 /** @throws SealtreeError `io` if size, modification or change time are no longer what they were */
 export function checkUnchanged(fd: number, stamp: FileStamp): void {
   readStamp(fd, now);
-  if (now.size !== stamp.size) throw changed(`size is ${now.size}, was ${stamp.size}`);
+  if (now.size !== stamp.size) throw sizeChanged(now.size, stamp.size);
   const same =
     now.mtimeNsec === stamp.mtimeNsec &&
     now.ctimeNsec === stamp.ctimeNsec &&
     now.mtimeSec === stamp.mtimeSec &&
     now.ctimeSec === stamp.ctimeSec;
-  if (!same) throw changed('its times are not what they were');
+  if (!same) throw timesChanged();
+}
+
+/** The failure of a file that ended before it was read. */
+export function endedEarly(at: number, end: number): SealtreeError {
+  return changed(`it ends at ${at} bytes, not ${end}`);
+}
+
+/** The failure of a file that was read and has another size now. */
+export function sizeChanged(now: number, before: number): SealtreeError {
+  return changed(`size is ${now}, was ${before}`);
+}
+
+/** The failure of a file that was read and has been changed by its times. */
+export function timesChanged(): SealtreeError {
+  return changed('its times are not what they were');
 }
 
 function changed(how: string): SealtreeError {

@@ -4,7 +4,7 @@ import { type Inode, isHardLink } from '../core/fs/file-tree.ts';
 import { isRegular } from '../core/fs/mode.ts';
 import { walkTree } from '../core/fs/walk.ts';
 import type { Damage } from '../core/verify/report.ts';
-import { FileDigester } from '../node/file-digester.ts';
+import { makeFileDigester } from '../node/file-digester.ts';
 import { ioError, isErrno } from '../node/io-error.ts';
 import { AT_FDCWD, type FileStatus, statAt } from '../node/syscalls.ts';
 
@@ -30,7 +30,7 @@ export async function examineBacking(
       ...(found === undefined ? {} : { found }),
       paths,
     });
-  const digester = new FileDigester<{ file: Backing; place: ByteString }>({
+  const digester = makeFileDigester<{ file: Backing; place: ByteString }>({
     settle: ({ file, place }, digest) => {
       if (digest !== file.digest)
         faulty(

@@ -3,7 +3,7 @@
  * ones the fs-verity digest and the object path that follows from it. Hard links become files of their own.
  * @module
  */
-import { closeSync } from 'node:fs';
+import { closeSync, lstatSync } from 'node:fs';
 import {
   type ByteString,
   byteString,
@@ -16,9 +16,11 @@ import { isRegular, isSymlink } from '../core/fs/mode.ts';
 import { setXattr } from '../core/fs/xattr-account.ts';
 import { fillDigestStore, objectPath, type StoredFile } from '../image/digest-store.ts';
 import { DirectoryWalk, DT_BLK, DT_CHR, type Entry, placeOf, readEntries } from '../node/directory.ts';
-import { FileDigester } from '../node/file-digester.ts';
-import { joinPath } from '../node/fs-path.ts';
+import { type FileDigesterOptions, PooledDigester } from '../node/file-digester.ts';
+import { fsPath, joinPath } from '../node/fs-path.ts';
 import { ioError } from '../node/io-error.ts';
+import { makeNativeDigester, type NativeDigester } from '../node/native-digester.ts';
+import { listDirectory, NO_XATTRS, SKIP_DEVICES, USER_XATTRS } from '../node/native-listing.ts';
 import { type FileStamp, openStableAt } from '../node/stable-read.ts';
 import { AT_FDCWD, type FileStatus, readLinkAt, readXattrs, statAt } from '../node/syscalls.ts';
 
@@ -69,13 +71,18 @@ export async function scanDirectory(path: ByteString, options: ScanOptions = {})
   const pool = { threads: options.threads };
   const files: FileToStore[] = [];
   const walk = new DirectoryWalk();
-  const digester = new FileDigester<FoundFile>({
+  const digesting: FileDigesterOptions<FoundFile> = {
     pool,
     settle: ({ inode }, result) => setContent(inode, result),
     refuse: (file, error) => ioError(`error computing digest: ${displayByteString(pathOf(file))}`, error),
-  });
+  };
+  const digester =
+    (isDirectoryItself(path) && makeNativeDigester(digesting)) || new PooledDigester(digesting);
   try {
-    const root = await scanTree(path, walk, options, digester, files);
+    const root =
+      digester instanceof PooledDigester
+        ? await scanTree(path, walk, options, digester, files)
+        : await scanNatively(path, walk, options, digester, files);
     await digester.finish();
     if (options.digestStore !== undefined) {
       await fillDigestStore(options.digestStore, files.filter(isOutside).map(storedFile), pool);
@@ -87,11 +94,75 @@ export async function scanDirectory(path: ByteString, options: ScanOptions = {})
   }
 }
 
+/** Whether there is a directory, which is no symlink. What else there is may be said by who looks closer. */
+function isDirectoryItself(path: ByteString): boolean {
+  return lstatSync(fsPath(path), { throwIfNoEntry: false })?.isDirectory() === true;
+}
+
+/** By the native part, which reads a directory at once and begins its files. */
+async function scanNatively(
+  path: ByteString,
+  walk: DirectoryWalk,
+  options: ScanOptions,
+  digester: NativeDigester<FoundFile>,
+  files: FileToStore[],
+): Promise<Inode> {
+  const flags =
+    (options.skipDevices === true ? SKIP_DEVICES : 0) |
+    (options.xattrs === 'none' ? NO_XATTRS : options.xattrs === 'user' ? USER_XATTRS : 0);
+  const pending: FoundDirectory[] = [];
+  const add = (
+    directory: ByteString,
+    place: ByteString,
+    name: ByteString,
+    inode: Inode,
+    stamp: FileStatus,
+  ) => {
+    if (inode.children !== undefined) {
+      pending.push({ inode, path: joinPath(directory, name), place: joinPath(place, name), status: stamp });
+    } else if (isRegular(stamp.mode) && stamp.size > 0) {
+      const file = { inode, directory, name };
+      digester.expect(file, stamp.size);
+      if (options.digestStore !== undefined) files.push({ ...file, place: joinPath(place, name), stamp });
+    }
+  };
+  /** @param above the directory as it was found in the one above; undefined for the root */
+  const scan = (path: ByteString, place: ByteString, above?: FoundDirectory): Inode => {
+    let name = byteString('');
+    return accessing(
+      () => joinPath(path, name),
+      () => {
+        const reached = walk.withRoom(place, above?.status);
+        const listed = listDirectory(digester, reached, flags, above?.status);
+        if (!Array.isArray(listed)) {
+          name = listed.name;
+          throw listed.error;
+        }
+        let directory = above?.inode;
+        for (const { name: found, status, target, xattrs } of listed) {
+          name = found;
+          const inode = makeFound(status, isSymlink(status.mode) ? target : undefined, xattrs, options);
+          directory?.children?.set(name, inode);
+          if (directory !== undefined) add(path, reached, name, inode, status);
+          directory ??= inode;
+        }
+        return directory as Inode;
+      },
+    );
+  };
+  const root = scan(path, path);
+  for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
+    scan(next.path, next.place, next);
+    await digester.turn();
+  }
+  return root;
+}
+
 async function scanTree(
   path: ByteString,
   walk: DirectoryWalk,
   options: ScanOptions,
-  digester: FileDigester<FoundFile>,
+  digester: PooledDigester<FoundFile>,
   files: FileToStore[],
 ): Promise<Inode> {
   const pending: FoundDirectory[] = [];
@@ -100,7 +171,8 @@ async function scanTree(
     const isFilled = isRegular(status.mode) && status.size > 0;
     const opened = isFilled && digester.isForHere(status) ? tryOpen(fd, name) : undefined;
     try {
-      const inode = makeFound(fd, name, opened ?? placeAt, status, options);
+      const target = isSymlink(status.mode) ? readLinkAt(fd, name) : undefined;
+      const inode = makeFound(status, target, xattrsOf(opened ?? placeAt, options), options);
       if (inode.children !== undefined) {
         pending.push({ inode, path: joinPath(directory, name), place: placeAt(), status });
       } else if (isFilled) {
@@ -161,31 +233,30 @@ function tryOpen(directory: number, name: ByteString): number | undefined {
 /**
  * The inode of one name, without the content of a file.
  *
- * @param file the file open for reading, or its path
+ * @param target of a symlink
  */
 function makeFound(
-  directory: number,
-  name: ByteString,
-  file: number | (() => ByteString),
   status: FileStatus,
-  { xattrs = 'all', useEpoch = false }: ScanOptions,
+  target: ByteString | undefined,
+  xattrs: readonly Xattr[],
+  { useEpoch = false }: ScanOptions,
 ): Inode {
   const inode = makeInode(status.mode, status.uid, status.gid);
   inode.rdev = status.rdev;
-  inode.size = status.size;
-  if (isSymlink(status.mode)) {
-    inode.payload = readLinkAt(directory, name);
-    inode.size = inode.payload.length;
-  }
+  inode.size = target?.length ?? status.size;
+  inode.payload = target;
   if (!useEpoch) {
     inode.mtimeSec = status.mtimeSec;
     inode.mtimeNsec = status.mtimeNsec;
   }
-  if (xattrs !== 'none') {
-    const reference = typeof file === 'number' ? file : file();
-    setXattrs(inode, readXattrs(reference, xattrs === 'user' ? isUserXattr : undefined));
-  }
+  setXattrs(inode, xattrs);
   return inode;
+}
+
+/** @param file the file open for reading, or its path */
+function xattrsOf(file: number | (() => ByteString), { xattrs = 'all' }: ScanOptions): readonly Xattr[] {
+  if (xattrs === 'none') return [];
+  return readXattrs(typeof file === 'number' ? file : file(), xattrs === 'user' ? isUserXattr : undefined);
 }
 
 function setXattrs(inode: Inode, xattrs: readonly Xattr[]): void {

@@ -5,7 +5,7 @@ import { type ByteString, byteString } from '../../src/core/bytes/byte-string.ts
 import { hexOf } from '../../src/core/bytes/hex.ts';
 import { verityParameters } from '../../src/core/verity/descriptor.ts';
 import { verityDigest } from '../../src/core/verity/digest.ts';
-import { FileDigester } from '../../src/node/file-digester.ts';
+import { PooledDigester } from '../../src/node/file-digester.ts';
 import { opensslHash } from '../../src/node/hash.ts';
 import { ioError } from '../../src/node/io-error.ts';
 import type { Job } from '../../src/node/jobs.ts';
@@ -102,7 +102,7 @@ async function digestOf(
   change: Partial<FileStamp> = {},
 ): Promise<ByteString> {
   let digest: ByteString | undefined;
-  const digester = new FileDigester<string>({
+  const digester = new PooledDigester<string>({
     pool,
     settle: (_, result) => {
       digest = result;

@@ -13,7 +13,7 @@ import {
 import { VerityHash, verityDigest } from '../../core/verity/digest.ts';
 import { treeOffsets } from '../../core/verity/merkle.ts';
 import { writeAll } from '../../node/atomic-file.ts';
-import { FileDigester } from '../../node/file-digester.ts';
+import { makeFileDigester } from '../../node/file-digester.ts';
 import { fsPath } from '../../node/fs-path.ts';
 import { opensslHash } from '../../node/hash.ts';
 import { ioError } from '../../node/io-error.ts';
@@ -84,7 +84,7 @@ async function digestAll(
   const digests: ByteString[] = [];
   const empty = byteString(hexOf(verityDigest(opensslHash, new Uint8Array(0), parameters)));
   let failure: unknown;
-  const digester = new FileDigester<number>({
+  const digester = makeFileDigester<number>({
     verity: parameters,
     follow: true,
     settle: (index, digest) => {

@@ -8,7 +8,7 @@ import type { Inode } from '../../core/fs/file-tree.ts';
 import type { Hash } from '../../core/hash.ts';
 import { digestImage, openPendingFile, type PendingFile } from '../../image/image-file.ts';
 import { optimizeLater } from '../../node/engine.ts';
-import { blockHash, opensslHash } from '../../node/hash.ts';
+import { blockHash, nativeHash, opensslHash } from '../../node/hash.ts';
 import { plainError } from '../../node/io-error.ts';
 import { readDumpFile } from '../../source/dump-file.ts';
 import type { Output } from '../output.ts';
@@ -65,7 +65,8 @@ async function run({ args, options, stdout }: Context): Promise<void> {
     const isDump = options.has('from-file');
     const tree = isDump ? readDump(source) : await scan(source, options, threads);
     // Foreign functions have been loaded for a directory only.
-    const digest = write(tree, versions, options, output, isDump ? opensslHash : blockHash());
+    const hash = isDump ? (nativeHash() ?? opensslHash) : blockHash();
+    const digest = write(tree, versions, options, output, hash);
     output.finish();
     if (digest !== undefined) stdout.line(digest);
   } catch (error) {
