@@ -1,210 +1,109 @@
 /**
- * Compares sealtree with the real tools: the same input, the same run, in turns, medians of at least five. Prints a
- * table, and writes it into docs/performance.md unless `--quick` (small inputs) was given.
+ * Compares sealtree with the real tools and other references: the same input, the same run, in turns. docs/performance.md
+ * says how to use it, and holds what it found last.
  * @module
  */
-import { spawnSync } from 'node:child_process';
-import {
-  closeSync,
-  mkdirSync,
-  mkdtempSync,
-  openSync,
-  readFileSync,
-  rmSync,
-  statSync,
-  symlinkSync,
-  writeFileSync,
-  writeSync,
-} from 'node:fs';
-import { cpus, loadavg, release, tmpdir } from 'node:os';
+import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { makePeers, peersRoot, type RealTool, realCommand, whyNoPeers } from '../test/peers.ts';
-import { writeSystemDump } from './system-dump.ts';
+import { readNotes, writeDocument } from './document.ts';
+import { growthCurves } from './growth.ts';
+import { remove } from './inputs.ts';
+import { buildOf, describeMachine } from './machine.ts';
+import { measureRow } from './measure.ts';
+import { type Options, parseOptions, USAGE } from './options.ts';
+import { profileRow } from './profile.ts';
+import { measuredRows, reportJson, reportText, rowLine } from './report.ts';
+import { loadResults, type Results, roundsOf, roundsWanted, saveResults } from './results.ts';
+import type { Row } from './row.ts';
+import { benchRows } from './rows.ts';
+import { endWithThis } from './run-process.ts';
+import { makeTools } from './tools.ts';
 
-interface Case {
-  readonly name: string;
-  readonly tool: RealTool & ('ostree' | 'mkcomposefs' | 'fsverity');
-  /** Arguments of a run; `who` keeps the two tools' files apart. */
-  args(who: string): string[];
-  /** What has to be there before each run. */
-  prepare?(who: string): void;
-}
-
-interface Measured {
-  readonly name: string;
-  readonly theirs: readonly number[];
-  readonly ours: readonly number[];
-}
-
-const START = '<!-- measured -->\n';
-const END = '<!-- /measured -->';
-
-const [root = '.', ...options] = process.argv.slice(2);
-const quick = options.includes('--quick');
-const runs = quick ? 5 : 7;
-const only = options.find((option) => !option.startsWith('-'));
-const scratch = mkdtempSync(join(tmpdir(), 'sealtree-bench-'));
+const [root = '.', ...args] = process.argv.slice(2);
 try {
-  makePeers();
-  const tree = peersRoot();
-  if (tree === undefined) throw new Error(`nothing to compare with: ${whyNoPeers()}`);
-  symlinkSync(join(root, 'dist/sealtree.js'), join(scratch, 'sealtree'));
-  for (const tool of ['ostree', 'mkcomposefs', 'fsverity']) {
-    symlinkSync(join(root, 'dist/sealtree.js'), join(scratch, tool));
+  await bench(root, parseOptions(args));
+} catch (error) {
+  const wrongWord = error instanceof TypeError && 'code' in error;
+  process.stderr.write(`${(error as Error).message}\n${wrongWord ? USAGE : ''}`);
+  process.exitCode = 1;
+}
+
+async function bench(root: string, options: Options): Promise<void> {
+  const { folder, quick } = options;
+  mkdirSync(folder, { recursive: true });
+  endWithThis();
+  const tools = makeTools(root, folder);
+  const results = loadResults(folder, options.seed ?? Date.now() % 2 ** 31);
+  const work = join(folder, 'work');
+  const all = benchRows(tools, work, results.seed);
+  const chosen = all.filter((row) => isChosen(row, options));
+  if (options.list) {
+    for (const { id, work, input } of chosen) process.stdout.write(`${id}\t${work}, ${input}\n`);
+    return;
   }
-  const measured = cases(tree)
-    .filter(({ name }) => only === undefined || name.includes(only))
-    .map(measure);
-  const report = table(measured);
-  process.stdout.write(`\n${report}`);
-  if (!quick && only === undefined) record(report);
-} finally {
-  rmSync(scratch, { recursive: true, force: true });
-}
-
-function cases(tree: string): Case[] {
-  const at = (name: string) => join(scratch, name);
-  const dump = (entries: number): Case => {
-    const path = at(`${entries}.dump`);
-    return {
-      name: `mkcomposefs --from-file, ${entries.toLocaleString('en')} entries`,
-      tool: 'mkcomposefs',
-      prepare: () => {
-        if (statSync(path, { throwIfNoEntry: false }) === undefined) makeDump(path, entries);
-      },
-      args: (who) => ['--from-file', '--print-digest', path, at(`${who}.cfs`)],
-    };
+  if (chosen.length === 0) throw new Error(`no row is called ${options.rows.join(', ')}: see --list`);
+  const prepareGroup = ({ group }: Row) => mkdirSync(join(work, group), { recursive: true });
+  if (options.profile) {
+    prepareGroup(chosen[0] as Row);
+    process.stdout.write(profileRow(chosen[0] as Row, join(folder, 'profile')));
+    return;
+  }
+  const build = buildOf(tools);
+  if (options.fresh) for (const { id } of chosen) delete results.rows[id];
+  results.machine = describeMachine(tools, folder);
+  saveResults(folder, results);
+  const log = (line: string) => process.stderr.write(`${line}\n`);
+  log(`seed ${results.seed}, build ${build}, results in ${folder}`);
+  const session = {
+    folder,
+    build,
+    quick,
+    progress: ({ id }: Row, done: number, wanted: number) => log(`  ${id}: round ${done} of ${wanted}`),
   };
-  const image = (what: string, path: string): Case => ({
-    name: `mkcomposefs, ${what}`,
-    tool: 'mkcomposefs',
-    args: (who) => ['--print-digest', path, at(`${who}.cfs`)],
-  });
-  const commit = (mode: string, again: boolean): Case => ({
-    name: `ostree commit --generate-composefs-metadata, ${mode}, ${again ? 'repeated' : 'first'}`,
-    tool: 'ostree',
-    prepare: (who) => {
-      const repo = at(`${who}-${mode}`);
-      if (again && statSync(repo, { throwIfNoEntry: false }) !== undefined) return;
-      rmSync(repo, { recursive: true, force: true });
-      run(realCommand('ostree', ['init', `--repo=${repo}`, `--mode=${mode}`]) as string[]);
-      if (again) run(realCommand('ostree', commitArgs(repo)) as string[]);
-    },
-    args: (who) => commitArgs(at(`${who}-${mode}`)),
-  });
-  const commitArgs = (repo: string) => [
-    'commit',
-    `--repo=${repo}`,
-    '--branch=bench',
-    '--generate-composefs-metadata',
-    '--timestamp=@1700000000',
-    tree,
-  ];
-  const megabytes = quick ? 256 : 1024;
-  return [
-    dump(64_000),
-    ...(quick ? [] : [dump(500_000)]),
-    image('the root of a small Debian system', tree),
-    image('/usr/share of this machine', '/usr/share'),
-    ...(quick ? [] : [image('/usr of this machine', '/usr')]),
-    {
-      name: `fsverity digest, ${megabytes} MiB`,
-      tool: 'fsverity',
-      prepare: () => {
-        if (statSync(at('large'), { throwIfNoEntry: false }) === undefined) makeLarge(at('large'), megabytes);
-      },
-      args: () => ['digest', at('large')],
-    },
-    ...['archive', 'bare-user'].flatMap((mode) => [commit(mode, false), commit(mode, true)]),
-  ];
-}
-
-/** Runs both tools in turns, after one run of each that only warms the page cache and is compared. */
-function measure({ name, tool, args, prepare }: Case): Measured {
-  const commands = {
-    theirs: () => realCommand(tool, args('theirs')) as string[],
-    ours: () => [process.execPath, join(scratch, tool), ...args('ours')],
-  };
-  const once = (who: 'theirs' | 'ours') => {
-    prepare?.(who);
-    const command = commands[who]();
-    const start = performance.now();
-    const output = run(command);
-    return { output, seconds: (performance.now() - start) / 1000 };
-  };
-  if (once('theirs').output !== once('ours').output) throw new Error(`${name}: the outputs differ`);
-  const measured: Measured & Record<'theirs' | 'ours', number[]> = { name, theirs: [], ours: [] };
-  for (let i = 0; i < runs; i++) {
-    for (const who of i % 2 === 0 ? (['theirs', 'ours'] as const) : (['ours', 'theirs'] as const)) {
-      measured[who].push(once(who).seconds);
+  const failures: string[] = [];
+  for (const [i, row] of chosen.entries()) {
+    try {
+      prepareGroup(row);
+      await measureRow(row, results, session);
+      for (const measured of measuredRows([row], results)) log(rowLine(measured));
+    } catch (error) {
+      failures.push(`${row.id}: ${(error as Error).message}`);
+      log(failures.at(-1) as string);
     }
+    // What the rows of a group share is as large as their input.
+    if (chosen[i + 1]?.group !== row.group) remove(join(work, row.group));
   }
-  process.stdout.write(`${row(measured)}\n`);
-  return measured;
+  remove(work);
+  finish(root, options, results, all, chosen);
+  if (failures.length > 0) throw new Error(`not measured:\n${failures.join('\n')}`);
 }
 
-function run([program, ...args]: string[]): string {
-  const { status, stdout, stderr } = spawnSync(program as string, args, {
-    encoding: 'utf8',
-    env: { PATH: process.env.PATH, HOME: process.env.HOME, LANG: 'C.UTF-8' },
+function isChosen({ id, long }: Row, { rows, quick }: Options): boolean {
+  if (quick && long) return false;
+  return rows.length === 0 || rows.some((word) => id.includes(word));
+}
+
+/** Prints what was asked for; the document is written once each row has a full result. */
+function finish(
+  root: string,
+  options: Options,
+  results: Results,
+  all: readonly Row[],
+  chosen: readonly Row[],
+): void {
+  const { machine } = results;
+  if (machine === undefined) return;
+  const notes = readNotes(root);
+  process.stdout.write(
+    options.json
+      ? `${JSON.stringify(reportJson(machine, chosen, results), null, 2)}\n`
+      : `\n${reportText(machine, chosen, results, notes)}`,
+  );
+  const isComplete = all.every((row) => {
+    const { build = '', rounds = [] } = results.rows[row.id] ?? {};
+    return rounds.length >= roundsWanted(row, false) && roundsOf(results, row, build, false).length > 0;
   });
-  if (status !== 0) throw new Error(`${[program, ...args].join(' ')}: ${stderr}`);
-  return stdout;
-}
-
-function makeDump(path: string, entries: number): void {
-  const file = openSync(path, 'w');
-  writeSystemDump(entries, (text) => writeSync(file, text, null, 'latin1'));
-  closeSync(file);
-}
-
-/** Bytes that do not repeat within a block; fs-verity does not care which they are. */
-function makeLarge(path: string, megabytes: number): void {
-  const file = openSync(path, 'w');
-  const data = Buffer.alloc(1 << 20);
-  for (let i = 0; i < megabytes; i++) {
-    for (let at = 0; at < data.length; at += 4)
-      data.writeUInt32LE(Math.imul(i * 262_144 + at, 2_654_435_761) >>> 0, at);
-    writeSync(file, data);
-  }
-  closeSync(file);
-}
-
-function table(measured: readonly Measured[]): string {
-  const cpu = cpus();
-  return [
-    `${cpu.length} × ${cpu[0]?.model ?? 'unknown processor'}, Linux ${release()}, Node.js ${process.versions.node}, ` +
-      `load ${loadavg()[0]?.toFixed(1)}; ${runs} runs of each in turns, ${new Date().toISOString().slice(0, 10)}`,
-    '',
-    '| | real tool, median s (fastest) | sealtree, median s (fastest) | ratio of medians |',
-    '|---|---|---|---|',
-    ...measured.map(row),
-    '',
-  ].join('\n');
-}
-
-function row({ name, theirs, ours }: Measured): string {
-  const cell = (seconds: readonly number[]) =>
-    `${median(seconds).toFixed(2)} (${Math.min(...seconds).toFixed(2)})`;
-  return `| ${name} | ${cell(theirs)} | ${cell(ours)} | ${(median(ours) / median(theirs)).toFixed(2)} |`;
-}
-
-function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  const [low, high] = [sorted[sorted.length % 2 === 0 ? middle - 1 : middle], sorted[middle]] as [
-    number,
-    number,
-  ];
-  return (low + high) / 2;
-}
-
-/** Puts the table between the marks in docs/performance.md. */
-function record(report: string): void {
-  const path = join(root, 'docs/performance.md');
-  mkdirSync(join(root, 'docs'), { recursive: true });
-  const text = readFileSync(path, 'utf8');
-  const [start, end] = [text.indexOf(START), text.indexOf(END)];
-  if (start < 0 || end < start) throw new Error(`${path} has no place for the table`);
-  writeFileSync(path, `${text.slice(0, start)}${START}${report}${text.slice(end)}`);
+  if (!isComplete) return;
+  writeDocument(root, reportText(machine, all, results, notes), growthCurves(measuredRows(all, results)));
+  process.stderr.write('docs/performance.md is written\n');
 }

@@ -1,5 +1,6 @@
-/** A dump file like that of a distribution's /usr, of any length and the same in every run. @module */
+/** A dump file like that of a distribution's /usr, of any length. @module */
 import { type ByteString, byteString } from '../src/core/bytes/byte-string.ts';
+import { numbers } from './random.ts';
 
 const LABELS = ['lib_t', 'bin_t', 'usr_t', 'locale_t', 'fonts_t', 'man_t'];
 const WORDS = ['core', 'data', 'index', 'locale', 'module', 'plugin', 'schema', 'theme', 'util', 'zone'];
@@ -9,8 +10,8 @@ const FILES_PER_DIRECTORY = 11;
  * Emits `entries` lines: directories in each other, files with content elsewhere and their digests, small files held
  * in the image, symlinks, and an SELinux label on everything.
  */
-export function writeSystemDump(entries: number, emit: (text: ByteString) => void): void {
-  const random = numbers(entries);
+export function writeSystemDump(entries: number, seed: number, emit: (text: ByteString) => void): void {
+  const random = numbers(seed);
   const directories = ['/', '/usr'];
   let pending = `/ 4096 40755 3 0 0 0 1700000000.0 - - - security.selinux=system_u:object_r:root_t:s0\\x00\n`;
   pending += line('/usr', 0o40755, 2, 0, '-', '-', '-', 'usr_t');
@@ -60,15 +61,4 @@ function word(number: number): string {
 
 function label(number: number): string {
   return LABELS[number % LABELS.length] as string;
-}
-
-/** Numbers of 32 bits. */
-function numbers(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x9e3779b9) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 16), 0x21f0aaad);
-    mixed = Math.imul(mixed ^ (mixed >>> 15), 0x735a2d97);
-    return (mixed ^ (mixed >>> 15)) >>> 0;
-  };
 }
