@@ -402,6 +402,54 @@ export function statAt(directory: number, name: ByteString): FileStatus {
   };
 }
 
+/**
+ * Numbers of 32 bits in an identity: device, mode, owner, group, then inode number, size, modification and change time
+ * (seconds and nanoseconds), of which those with 64 bits take two, the low half first.
+ */
+export const IDENTITY_WORDS = 14;
+
+/** Where the seconds of the change time stand in an identity; the nanoseconds are two behind. */
+export const IDENTITY_CTIME = 11;
+
+/** As {@link statAt}, but into `target` at `at` and without making an object: all that shows that a file is still the same. */
+export function readIdentity(directory: number, name: ByteString, target: Uint32Array, at: number): void {
+  readStatus(directory, name);
+  target[at] = deviceNumber(unsigned[34] as number, unsigned[35] as number);
+  target[at + 1] = (unsigned[7] as number) & 0xffff;
+  target[at + 2] = unsigned[5] as number;
+  target[at + 3] = unsigned[6] as number;
+  target[at + 4] = unsigned[8] as number;
+  target[at + 5] = unsigned[9] as number;
+  target[at + 6] = unsigned[10] as number;
+  target[at + 7] = unsigned[11] as number;
+  target[at + 8] = unsigned[28] as number;
+  target[at + 9] = unsigned[29] as number;
+  target[at + 10] = unsigned[30] as number;
+  target[at + IDENTITY_CTIME] = unsigned[24] as number;
+  target[at + IDENTITY_CTIME + 1] = unsigned[25] as number;
+  target[at + IDENTITY_CTIME + 2] = unsigned[26] as number;
+}
+
+/** The identity of a file whose status is there, as {@link readIdentity} has it. */
+export function packIdentity(status: FileStatus, target: Uint32Array, at: number): void {
+  target[at] = status.dev;
+  target[at + 1] = status.mode;
+  target[at + 2] = status.uid;
+  target[at + 3] = status.gid;
+  target[at + 4] = Number(status.ino & 0xffffffffn);
+  target[at + 5] = Number(status.ino >> 32n);
+  packLong(status.size, target, at + 6);
+  packLong(status.mtimeSec, target, at + 8);
+  target[at + 10] = status.mtimeNsec;
+  packLong(status.ctimeSec, target, at + IDENTITY_CTIME);
+  target[at + IDENTITY_CTIME + 2] = status.ctimeNsec;
+}
+
+function packLong(value: number, target: Uint32Array, at: number): void {
+  target[at] = value >>> 0;
+  target[at + 1] = Math.floor(value / 2 ** 32) >>> 0;
+}
+
 /** Size and times of an open file, as `statAt` has them, into an object that is there. */
 export function readStamp(fd: number, stamp: Stamp): void {
   readStatus(fd, EMPTY);

@@ -10,7 +10,6 @@ import type { Repo } from '../repo/repo.ts';
 import { ED25519_SIGNATURES_KEY } from '../repo/signatures.ts';
 import { Transaction } from '../repo/transaction.ts';
 import { CommitSource } from '../source/commit-source.ts';
-import { composefsDigestOf } from '../source/composefs-digest.ts';
 import { PathRules } from '../source/path-rules.ts';
 
 export interface TreeCommit {
@@ -54,13 +53,13 @@ export async function commitTree(
     sizes: false,
     trustLinks: false,
     consume: false,
+    cache: true,
     onProgress,
   });
   try {
     await source.addDirectory(root);
     const { dirtree, dirmeta } = source.writeTree();
-    await source.examine(dirtree);
-    const digest = composefsDigestOf(source, dirtree, dirmeta);
+    const digest = await source.composefsDigest({ dirtree, dirmeta });
     const collectionId = repo.config.get('core', 'collection-id');
     const bound = withBindings(commit.metadata, { refs: [branch], collectionId });
     const data = encodeCommit({
@@ -76,6 +75,7 @@ export async function commitTree(
     const meta = withSignature([], ED25519_SIGNATURES_KEY, secret.sign(data));
     transaction.writeCommitmeta(checksum, encodeCommitmeta(meta));
     transaction.commit();
+    source.saveCache();
     return { checksum, digest };
   } finally {
     await source.close();

@@ -16,7 +16,15 @@ import { opensslHash } from '../node/hash.ts';
 import { ioError } from '../node/io-error.ts';
 import type { Perform } from '../node/jobs.ts';
 import { LibzDeflate } from '../node/libz.ts';
-import { AT_FDCWD, type FileStatus, openAt, readLinkAt, statAt } from '../node/syscalls.ts';
+import {
+  AT_FDCWD,
+  type FileStatus,
+  IDENTITY_WORDS,
+  openAt,
+  packIdentity,
+  readLinkAt,
+  statAt,
+} from '../node/syscalls.ts';
 import { BUFFER_LIMIT, storeBuffered, type WrittenContent, writeContent } from '../repo/content-writer.ts';
 import { readFileXattrs } from '../repo/file-xattrs.ts';
 import { type ObjectStore, ObjectWriter } from '../repo/object-store.ts';
@@ -67,6 +75,12 @@ export interface ObjectRequest {
 
 export type CommitBatch = FilesBatch | ObjectsBatch;
 
+export interface MadeBatch {
+  readonly objects: MadeObject[];
+  /** Of files: what each was before it was read, see `readIdentity`, in the same order. */
+  readonly identities?: Uint32Array;
+}
+
 /** A content object that is in the repository or in the transaction now. */
 export interface MadeObject extends WrittenContent {
   readonly header: FileHeader;
@@ -101,27 +115,31 @@ class ObjectMaker {
     this.#deflate = settings.sizes ? new LibzDeflate(settings.store.zlibLevel) : undefined;
   }
 
-  async makeFromFiles({ groups }: FilesBatch): Promise<MadeObject[]> {
-    const made: MadeObject[] = [];
+  async makeFromFiles({ groups }: FilesBatch): Promise<MadeBatch> {
+    const objects: MadeObject[] = [];
+    const count = groups.reduce((sum, { names }) => sum + names.length, 0);
+    const identities = new Uint32Array(count * IDENTITY_WORDS);
+    const identify = (status: FileStatus) =>
+      packIdentity(status, identities, objects.length * IDENTITY_WORDS);
     for (const group of groups) {
       const directory = openDirectory(group);
       try {
         for (const [index, name] of group.names.entries()) {
           const change = group.modeChanges?.get(index);
-          if (group.types[index] === 'l') made.push(this.#makeSymlink(directory, name, change));
+          if (group.types[index] === 'l') objects.push(this.#makeSymlink(directory, name, change, identify));
           else {
-            const object = this.#makeFile(directory, name, change);
-            made.push(object instanceof Promise ? await object : object);
+            const object = this.#makeFile(directory, name, change, identify);
+            objects.push(object instanceof Promise ? await object : object);
           }
         }
       } finally {
         closeSync(directory);
       }
     }
-    return made;
+    return { objects, identities };
   }
 
-  async makeFromObjects(requests: readonly ObjectRequest[]): Promise<MadeObject[]> {
+  async makeFromObjects(requests: readonly ObjectRequest[]): Promise<MadeBatch> {
     this.#repo ??= Repo.open(this.#settings.repoPath);
     const made: MadeObject[] = [];
     for (const { checksum, header } of requests) {
@@ -134,10 +152,15 @@ class ObjectMaker {
         made.push(this.#makeGathered(header, object.size, object.content()));
       } else made.push(await this.#makeStreamed(header, object.size, object.content()));
     }
-    return made;
+    return { objects: made };
   }
 
-  #makeSymlink(directory: number, name: ByteString, change: ModeChange | undefined): MadeObject {
+  #makeSymlink(
+    directory: number,
+    name: ByteString,
+    change: ModeChange | undefined,
+    identify: (status: FileStatus) => void,
+  ): MadeObject {
     let status: FileStatus;
     let target: ByteString;
     let xattrs: Xattr[];
@@ -151,6 +174,7 @@ class ObjectMaker {
       throw ioError(`readlinkat(${displayByteString(name)})`, error);
     }
     if (!isSymlink(status.mode)) throw changed(name, 'it is no symlink any more');
+    identify(status);
     const header = { ...this.#ownership(status, change), rdev: 0, symlinkTarget: target, xattrs };
     return this.#finishBuffered(header, encodeFileHeader(header), 0);
   }
@@ -159,6 +183,7 @@ class ObjectMaker {
     directory: number,
     name: ByteString,
     change: ModeChange | undefined,
+    identify: (status: FileStatus) => void,
   ): MadeObject | Promise<MadeObject> {
     let fd: number;
     try {
@@ -170,6 +195,7 @@ class ObjectMaker {
     try {
       const status = statAt(fd, byteString(''));
       if (!isRegular(status.mode)) throw changed(name, 'it is no regular file any more');
+      identify(status);
       const xattrs = this.#settings.modifier.skipXattrs ? [] : readFileXattrs(fd);
       const header = { ...this.#ownership(status, change), rdev: 0, symlinkTarget: byteString(''), xattrs };
       if (status.size <= BUFFER_LIMIT) {

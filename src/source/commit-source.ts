@@ -7,10 +7,13 @@
  * @module
  */
 import { closeSync } from 'node:fs';
-import { availableParallelism } from 'node:os';
+import { findImageDigest, rememberImageDigest } from '../cache/image-digests.ts';
+import { ObjectFacts } from '../cache/object-facts.ts';
+import { SourceCache } from '../cache/source-cache.ts';
 import { type ByteString, byteString, displayByteString } from '../core/bytes/byte-string.ts';
 import { malformed } from '../core/errors.ts';
 import { isDirectory, isRegular, isSymlink } from '../core/fs/mode.ts';
+import type { ComposefsFile } from '../core/ostree/composefs-tree.ts';
 import { type Dirmeta, encodeDirmeta } from '../core/ostree/dirmeta.ts';
 import type { Dirtree } from '../core/ostree/dirtree.ts';
 import { validateFilename } from '../core/ostree/dirtree.ts';
@@ -26,9 +29,7 @@ import {
   readEntries,
 } from '../node/directory.ts';
 import { ioError } from '../node/io-error.ts';
-import type { Job } from '../node/jobs.ts';
-import { type FileStatus, statAt } from '../node/syscalls.ts';
-import { WorkerPool } from '../node/worker-pool.ts';
+import { type FileStatus, IDENTITY_WORDS, packIdentity, readIdentity, statAt } from '../node/syscalls.ts';
 import { readFileXattrs } from '../repo/file-xattrs.ts';
 import {
   ensureDirectory,
@@ -38,9 +39,13 @@ import {
   putFile,
   writeTree,
 } from '../repo/mutable-tree.ts';
+import { ObjectIndex } from '../repo/object-index.ts';
 import type { Repo } from '../repo/repo.ts';
 import type { Transaction } from '../repo/transaction.ts';
-import type { CommitBatch, CommitJobSettings, FilesGroup, MadeObject, ObjectRequest } from './commit-job.ts';
+import { BatchRunner } from './batch-runner.ts';
+import type { CommitJobSettings, FilesBatch, MadeBatch, MadeObject, ObjectRequest } from './commit-job.ts';
+import { composefsDigestOf } from './composefs-digest.ts';
+import { BATCH_NAMES, FileBatches, FileCollector, type Result } from './file-batches.ts';
 import { hardLinkKey } from './link-cache.ts';
 import { type ModeChange, type Modifier, modified } from './modifier.ts';
 import type { PathRules } from './path-rules.ts';
@@ -58,15 +63,11 @@ export interface CommitSourceOptions {
   readonly trustLinks: boolean;
   /** Whether {@link CommitSource.visited} is wanted. */
   readonly consume: boolean;
+  /** Whether what earlier commits found out is used, and what this one does is remembered. */
+  readonly cache: boolean;
   /** Hears of each batch that is done. */
   readonly onProgress?: (entries: number, bytes: number) => void;
 }
-
-/** Names in one batch. */
-const BATCH_NAMES = 96;
-
-/** Batches that are underway at once for each thread; more would only fill memory with names. */
-const BATCHES_PER_THREAD = 8;
 
 /** Files whose size is asked before they are read, to see whether there is work for threads. */
 const WEIGHED_FILES = 512;
@@ -74,17 +75,11 @@ const WEIGHED_FILES = 512;
 /** Bytes that a file is taken to have when it is not asked. */
 const TYPICAL_SIZE = 24 * 1024;
 
-const JOB: Job = { name: 'commit', load: () => import('./commit-job.ts') };
-
-const THREAD_THRESHOLD = 24 * 1024 * 1024;
-
 /** A path relative to the root of the tree that is committed, and what goes there. */
 interface Directory {
   readonly path: ByteString;
   readonly tree: MutableTree;
 }
-
-type Result = { readonly tree: MutableTree; readonly names: readonly ByteString[] };
 
 export class CommitSource {
   /** What is to be committed. */
@@ -101,15 +96,18 @@ export class CommitSource {
   readonly #files = new Map<string, MadeObject>();
   readonly #dirmetas = new Map<string, Dirmeta>();
   readonly #dirtrees = new Map<string, Dirtree>();
-  readonly #pool: WorkerPool<CommitBatch, MadeObject[]>;
-  readonly #threads = availableParallelism();
-  #group: { groups: FilesGroup[]; results: Result[]; count: number; weight: number } = emptyGroup();
+  readonly #batches = new FileBatches();
+  readonly #runner: BatchRunner;
   readonly #rewrites: { request: ObjectRequest; name: ByteString; tree: MutableTree; weight: number }[] = [];
+  readonly #identity = new Uint32Array(IDENTITY_WORDS);
+  readonly #caches: SourceCache[] = [];
+  /** Of the directory that is being added. */
+  #cache: SourceCache | undefined;
+  #objects: ObjectIndex;
+  #facts: ObjectFacts | undefined;
   #weighed = 0;
-  #underway = 0;
-  #started = 0;
-  #failure: { error: unknown } | undefined;
-  #waiting: (() => void) | undefined;
+  /** Files that the cache knew and nobody was told of yet. */
+  #hits = 0;
 
   /** @param base a commit's tree to begin with */
   constructor(
@@ -129,7 +127,8 @@ export class CommitSource {
       sizes: options.sizes,
       repoPath: repo.path,
     };
-    this.#pool = new WorkerPool(JOB, settings, { threshold: THREAD_THRESHOLD });
+    this.#runner = new BatchRunner(settings);
+    this.#objects = new ObjectIndex(transaction.store, 0);
   }
 
   /**
@@ -142,6 +141,7 @@ export class CommitSource {
     this.#forgetSizes();
     try {
       const root = opened(path, () => walk.openRoot(path));
+      this.#openCache(path, root);
       const pending: { name: ByteString; status: FileStatus; place: ByteString; target: Directory }[] = [];
       const visit = async (directory: OpenDirectory, target: Directory): Promise<void> => {
         try {
@@ -151,7 +151,7 @@ export class CommitSource {
         } finally {
           closeSync(directory.fd);
         }
-        if (this.#group.count >= BATCH_NAMES) await this.#send();
+        if (this.#batches.isFull) await this.#send();
       };
       await visit(root, { path: byteString('/'), tree: this.tree });
       for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
@@ -163,6 +163,7 @@ export class CommitSource {
       }
       await this.#finish();
     } finally {
+      this.#cache = undefined;
       walk.close();
     }
   }
@@ -202,12 +203,14 @@ export class CommitSource {
    * Sees to it that {@link file} knows every file below a directory, with its fs-verity digest if digests are wanted:
    * those that came with an earlier commit have not been read yet.
    */
-  async examine(root: string): Promise<void> {
+  async #examine(root: string): Promise<void> {
     const missing = new Set<string>();
     const dirtrees = new Set([root]);
     for (const checksum of dirtrees) {
       const { files, dirs } = this.dirtree(checksum);
-      for (const { checksum: file } of files) if (!this.#files.has(file)) missing.add(file);
+      for (const { checksum: file } of files) {
+        if (!this.#files.has(file) && this.#knownFacts?.has(file) !== true) missing.add(file);
+      }
       for (const { dirtree } of dirs) dirtrees.add(dirtree);
     }
     const unknown = [...missing];
@@ -215,9 +218,21 @@ export class CommitSource {
       const objects = unknown
         .slice(at, at + BATCH_NAMES)
         .map((checksum) => ({ checksum, header: undefined }));
-      await this.#run({ objects }, objects.length * TYPICAL_SIZE, (made) => this.#remember(made));
+      await this.#runner.run({ objects }, objects.length * TYPICAL_SIZE, (made) =>
+        this.#remember(made.objects),
+      );
     }
     await this.#finish();
+  }
+
+  /** The fs-verity digest of the composefs image of a tree with this root, 64 hexadecimal digits. */
+  async composefsDigest({ dirtree, dirmeta }: { dirtree: string; dirmeta: string }): Promise<string> {
+    const known = this.#options.cache ? findImageDigest(this.#repo, dirtree, dirmeta) : undefined;
+    if (known !== undefined) return known;
+    await this.#examine(dirtree);
+    const digest = composefsDigestOf(this, dirtree, dirmeta);
+    if (this.#options.cache) rememberImageDigest(this.#repo, dirtree, dirmeta, digest);
+    return digest;
   }
 
   dirtree(checksum: string): Dirtree {
@@ -228,25 +243,68 @@ export class CommitSource {
     return this.#dirmetas.get(checksum) ?? this.#repo.dirmeta(checksum);
   }
 
-  /** A file of the tree; {@link examine} has to have been called for files that are not new. */
-  file(checksum: string): MadeObject {
-    return this.#files.get(checksum) as MadeObject;
+  /** A file of the tree, as {@link composefsDigest} has examined it. */
+  file(checksum: string): ComposefsFile {
+    return (this.#files.get(checksum) ?? this.#knownFacts?.find(checksum)) as ComposefsFile;
+  }
+
+  /** Remembers for the next commit what was found out, once the objects are in the repository. */
+  saveCache(): void {
+    if (!this.#options.cache) return;
+    for (const cache of this.#caches) cache.save();
+    if (!this.#options.verity || this.#files.size === 0) return;
+    const facts = this.#knownFacts as ObjectFacts;
+    for (const [checksum, file] of this.#files) facts.add(checksum, file);
+    facts.save((checksum) => this.#repo.hasOwnObject('file', checksum));
   }
 
   /** Ends the worker threads; what they had begun is waited for. */
   async close(): Promise<void> {
-    await this.#pool.close();
+    await this.#runner.close();
+  }
+
+  get #knownFacts(): ObjectFacts | undefined {
+    if (this.#options.cache && this.#options.verity) this.#facts ??= ObjectFacts.open(this.#repo);
+    return this.#facts;
+  }
+
+  #openCache(path: ByteString, root: OpenDirectory): void {
+    const { cache, consume, sizes, modifier } = this.#options;
+    // The sizes of compressed objects are known once they are compressed; a tree that is consumed does not come again.
+    if (!cache || consume || sizes) return;
+    readIdentity(root.fd, byteString(''), this.#identity, 0);
+    this.#cache = SourceCache.open(this.#repo, {
+      path,
+      identity: this.#identity,
+      xattrs: readFileXattrs(root.fd),
+      options: modifier,
+    });
+    if (this.#cache === undefined) return;
+    this.#caches.push(this.#cache);
+    this.#objects = new ObjectIndex(this.#transaction.store, this.#cache.size);
+  }
+
+  /** The checksum of the object that a file or directory became, if it is what it was and the object is still there. */
+  #remembered(type: 'file' | 'dirmeta'): string | undefined {
+    const cache = this.#cache;
+    const record = cache === undefined ? -1 : cache.find(this.#identity);
+    if (cache === undefined || record < 0) return undefined;
+    const bytes = cache.checksum(record);
+    const checksum = bytes.toString('hex');
+    const isThere = type === 'file' ? this.#objects.hasFile(bytes) : this.#objects.hasDirmeta(checksum);
+    if (!isThere) return undefined;
+    cache.keep(record);
+    return checksum;
   }
 
   /** Writes the dirmeta of one directory, collects its files, and tells its subdirectories. */
   #readDirectory(directory: OpenDirectory, { path, tree }: Directory) {
-    const { modifier, rules } = this.#options;
+    const { rules } = this.#options;
     const status = statAt(directory.fd, byteString(''));
     const change = rules.isEmpty ? undefined : rules.takeModeChange(path);
     const children: { name: ByteString; status: FileStatus; target: Directory }[] = [];
     if (!rules.isEmpty && rules.takeSkip(path)) return children;
-    const xattrs = modifier.skipXattrs ? [] : readFileXattrs(directory.fd);
-    tree.dirmeta = this.#writeDirmeta({ ...modified(modifier, status, change), xattrs });
+    tree.dirmeta = this.#directoryMeta(directory, status, change);
 
     const files: FileCollector = new FileCollector(directory, status, tree);
     const entries = readEntries(directory.fd);
@@ -269,8 +327,29 @@ export class CommitSource {
         this.#collect(directory, name, kind, path, files);
       } else throw malformed(`Not a regular file or symlink: ${displayByteString(name)}`);
     }
-    this.#enqueue(files);
+    this.#batches.add(files);
+    this.#tellHits();
     return children;
+  }
+
+  #directoryMeta({ fd }: OpenDirectory, status: FileStatus, change: ModeChange | undefined): string {
+    const { modifier } = this.#options;
+    const isCacheable = this.#cache !== undefined && change === undefined;
+    if (isCacheable) {
+      packIdentity(status, this.#identity, 0);
+      const known = this.#remembered('dirmeta');
+      if (known !== undefined) {
+        this.#transaction.stats.metadataTotal++;
+        return known;
+      }
+    }
+    const xattrs = modifier.skipXattrs ? [] : readFileXattrs(fd);
+    const checksum = this.#writeDirmeta({ ...modified(modifier, status, change), xattrs });
+    if (isCacheable) {
+      packIdentity(status, this.#identity, 0);
+      this.#cache?.add(this.#identity, 0, checksum);
+    }
+    return checksum;
   }
 
   #collect(
@@ -296,6 +375,16 @@ export class CommitSource {
     }
     validateFilename(name);
     if (link !== undefined && this.#takeLink(files.tree, name, link, status as FileStatus, change)) return;
+    if (this.#cache !== undefined && this.#cache.size > 0 && change === undefined) {
+      readIdentityOf(directory, name, this.#identity);
+      const known = this.#remembered('file');
+      if (known !== undefined) {
+        putFile(files.tree, name, known, this.#repo);
+        this.#transaction.stats.contentTotal++;
+        this.#hits++;
+        return;
+      }
+    }
     let weight = TYPICAL_SIZE;
     if (this.#weighed < WEIGHED_FILES && type === DT_REG) {
       this.#weighed++;
@@ -376,7 +465,7 @@ export class CommitSource {
     tree: MutableTree,
     weight: number,
   ): Promise<void> {
-    return this.#run({ objects }, weight, (made) => this.#place(made, [{ tree, names }]));
+    return this.#runner.run({ objects }, weight, (made) => this.#place(made, [{ tree, names }]));
   }
 
   /** Each tree begins its own list, so that only the last one's files are in the commit's: what ostree does. */
@@ -399,69 +488,31 @@ export class CommitSource {
     return checksum;
   }
 
-  /** Adds the files of a directory to the batch that is being filled. */
-  #enqueue(files: FileCollector): void {
-    if (files.group === undefined) return;
-    this.#group.groups.push(files.group);
-    this.#group.results.push({ tree: files.tree, names: files.group.names });
-    this.#group.count += files.group.names.length;
-    this.#group.weight += files.weight;
+  #tellHits(): void {
+    if (this.#hits > 0) this.#options.onProgress?.(this.#hits, 0);
+    this.#hits = 0;
   }
 
-  /** Sends what is collected, cut so that no batch keeps one thread busy for long. */
   async #send(): Promise<void> {
     for (const { request, name, tree, weight } of this.#rewrites.splice(0)) {
       await this.#rewrite([request], [name], tree, weight);
     }
-    const { groups, results, count, weight } = this.#group;
-    this.#group = emptyGroup();
-    if (count === 0) return;
-    for (const { groups: some, results: theirs, share } of cut(groups, results)) {
-      await this.#run({ groups: some }, (weight * share) / count, (made) => this.#place(made, theirs));
-    }
-  }
-
-  async #run(batch: CommitBatch, weight: number, done: (made: MadeObject[]) => void): Promise<void> {
-    this.#throwFailure();
-    this.#underway++;
-    this.#started += weight;
-    this.#pool
-      .run(batch, weight)
-      .then(done)
-      .catch((error: unknown) => {
-        this.#failure ??= { error };
-      })
-      .finally(() => {
-        this.#underway--;
-        this.#waiting?.();
+    const cache = this.#cache;
+    for (const { batch, results, weight } of this.#batches.take()) {
+      await this.#runner.run(batch, weight, (made) => {
+        this.#place(made, results);
+        if (cache !== undefined) rememberFiles(cache, batch, made);
       });
-    // Below the threshold nothing is begun before the end, and nothing is worth waiting for.
-    if (this.#threads > 1 && this.#started > THREAD_THRESHOLD) {
-      await this.#until(() => this.#underway < this.#threads * BATCHES_PER_THREAD);
     }
   }
 
   async #finish(): Promise<void> {
     await this.#send();
-    await this.#pool.flush();
-    await this.#until(() => this.#underway === 0);
-    this.#throwFailure();
-  }
-
-  async #until(reached: () => boolean): Promise<void> {
-    while (!reached() && this.#failure === undefined) {
-      await new Promise<void>((resolve) => {
-        this.#waiting = resolve;
-      });
-    }
-  }
-
-  #throwFailure(): void {
-    if (this.#failure !== undefined) throw this.#failure.error;
+    await this.#runner.finish();
   }
 
   /** Puts what a batch made into the tree, and counts it. */
-  #place(made: readonly MadeObject[], results: readonly Result[]): void {
+  #place({ objects: made }: MadeBatch, results: readonly Result[]): void {
     let at = 0;
     for (const { tree, names } of results) {
       for (const name of names) putFile(tree, name, (made[at++] as MadeObject).checksum, this.#repo);
@@ -491,82 +542,16 @@ export class CommitSource {
   }
 }
 
-/** The files of one directory on their way into a batch. */
-class FileCollector {
-  readonly tree: MutableTree;
-  weight = 0;
-  readonly #directory: OpenDirectory;
-  readonly #status: FileStatus;
-  readonly #names: ByteString[] = [];
-  #types = '';
-  #changes: Map<number, ModeChange> | undefined;
-
-  constructor(directory: OpenDirectory, status: FileStatus, tree: MutableTree) {
-    this.#directory = directory;
-    this.#status = status;
-    this.tree = tree;
-  }
-
-  add(name: ByteString, type: number, change: ModeChange | undefined, weight: number): void {
-    if (change !== undefined) {
-      this.#changes ??= new Map();
-      this.#changes.set(this.#names.length, change);
-    }
-    this.#names.push(name);
-    this.#types += type === DT_LNK ? 'l' : 'f';
-    this.weight += weight;
-  }
-
-  get group(): FilesGroup | undefined {
-    if (this.#names.length === 0) return undefined;
-    return {
-      place: this.#directory.place,
-      inode: this.#status.ino,
-      device: this.#status.dev,
-      names: this.#names,
-      types: this.#types,
-      modeChanges: this.#changes,
-    };
-  }
-}
-
-function emptyGroup() {
-  return { groups: [] as FilesGroup[], results: [] as Result[], count: 0, weight: 0 };
-}
-
-/** Batches of about {@link BATCH_NAMES} names out of groups of any size. */
-function* cut(groups: readonly FilesGroup[], results: readonly Result[]) {
-  let batch = { groups: [] as FilesGroup[], results: [] as Result[], share: 0 };
-  for (const [index, group] of groups.entries()) {
-    const { tree } = results[index] as Result;
-    for (let at = 0; at < group.names.length; ) {
-      const end = Math.min(group.names.length, at + BATCH_NAMES - batch.share);
-      const part = at === 0 && end === group.names.length ? group : partOf(group, at, end);
-      batch.groups.push(part);
-      batch.results.push({ tree, names: part.names });
-      batch.share += end - at;
-      at = end;
-      if (batch.share < BATCH_NAMES) continue;
-      yield batch;
-      batch = { groups: [], results: [], share: 0 };
+/** But for those whose mode a rule changed: it might not do so the next time. */
+function rememberFiles(cache: SourceCache, { groups }: FilesBatch, { objects, identities }: MadeBatch): void {
+  if (identities === undefined) return;
+  let at = 0;
+  for (const { names, modeChanges } of groups) {
+    for (let i = 0; i < names.length; i++, at++) {
+      const { checksum } = objects[at] as MadeObject;
+      if (modeChanges?.has(i) !== true) cache.add(identities, at * IDENTITY_WORDS, checksum);
     }
   }
-  if (batch.share > 0) yield batch;
-}
-
-function partOf(group: FilesGroup, start: number, end: number): FilesGroup {
-  let modeChanges: Map<number, ModeChange> | undefined;
-  if (group.modeChanges !== undefined) {
-    modeChanges = new Map();
-    for (const [index, change] of group.modeChanges)
-      if (index >= start && index < end) modeChanges.set(index - start, change);
-  }
-  return {
-    ...group,
-    names: group.names.slice(start, end),
-    types: group.types.slice(start, end),
-    modeChanges,
-  };
 }
 
 function modifiedHeader(modifier: Modifier, header: FileHeader, change: ModeChange | undefined): FileHeader {
@@ -588,6 +573,14 @@ function joined(parent: ByteString, name: ByteString): ByteString {
 function typeOf(directory: OpenDirectory, name: ByteString): number {
   const { mode } = statOf(directory, name);
   return isDirectory(mode) ? DT_DIR : isRegular(mode) ? DT_REG : isSymlink(mode) ? DT_LNK : 0;
+}
+
+function readIdentityOf(directory: OpenDirectory, name: ByteString, target: Uint32Array): void {
+  try {
+    readIdentity(directory.fd, name, target, 0);
+  } catch (error) {
+    throw ioError(`fstatat(${displayByteString(name)})`, error);
+  }
 }
 
 function statOf(directory: OpenDirectory, name: ByteString): FileStatus {

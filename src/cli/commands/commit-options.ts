@@ -91,6 +91,11 @@ export const COMMIT_OPTIONS: readonly OptionSpec[] = [
   },
   { flags: '--sign-type <name>', description: 'kind of signature; ed25519 is the only one', kind: 'text' },
   { flags: '--skip-if-unchanged', description: 'make no commit of a tree that the parent has already' },
+  {
+    flags: '--no-cache',
+    description: 'read all files, also those that were committed before and have not changed since',
+    ownOnly: true,
+  },
   { flags: '--table-output', description: 'tell the checksum and what was written, a line each' },
   {
     flags: '--fsync <policy>',

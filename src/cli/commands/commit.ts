@@ -32,7 +32,6 @@ import type { Repo } from '../../repo/repo.ts';
 import { ED25519_SIGNATURES_KEY } from '../../repo/signatures.ts';
 import { requireWritable, Transaction } from '../../repo/transaction.ts';
 import { CommitSource } from '../../source/commit-source.ts';
-import { composefsDigestOf } from '../../source/composefs-digest.ts';
 import { consumeDirectory } from '../../source/consume.ts';
 import { scanLinks } from '../../source/link-cache.ts';
 import type { Modifier } from '../../source/modifier.ts';
@@ -101,6 +100,7 @@ async function run(context: Context): Promise<void> {
         links: wantsLinks(context) ? scanLinks(repo) : undefined,
         trustLinks: options.has('devino-canonical'),
         consume: options.has('consume'),
+        cache: !options.has('no-cache'),
         onProgress: progress.add,
       },
       baseOf(context, repo),
@@ -114,6 +114,7 @@ async function run(context: Context): Promise<void> {
       checksum = writeCommit(context, transaction, { parent, metadata, body, root });
       signAndPublish(context, repo, transaction, checksum, detached, branch);
     }
+    source.saveCache();
     for (const path of consumed) consumeDirectory(path, source.visited);
     progress.end();
     print(context, checksum as string, transaction, source);
@@ -288,8 +289,7 @@ async function completeMetadata(
     metadata = withKernel(metadata, version);
   }
   if (options.has('generate-composefs-metadata')) {
-    await source.examine(root.dirtree);
-    const digest = composefsDigestOf(source, root.dirtree, root.dirmeta);
+    const digest = await source.composefsDigest(root);
     metadata = withComposefsDigest(metadata, digest, composefsKeys(context));
   }
   return withSizes(metadata, [...source.sizes.values()]);

@@ -38,7 +38,17 @@ export function hexOf(data: Uint8Array): string {
  */
 export function bytesFromHex(hex: string, what = 'hexadecimal value'): Uint8Array {
   const out = new Uint8Array(hex.length >>> 1);
-  let bad = hex.length & 1;
+  readHex(hex, out, what);
+  return out;
+}
+
+/**
+ * As {@link bytesFromHex}, to the beginning of memory that is there.
+ *
+ * @throws SealtreeError `malformed` on another character, or if it does not fill `out`
+ */
+export function readHex(hex: string, out: Uint8Array, what = 'hexadecimal value'): void {
+  let bad = hex.length === 2 * out.length ? 0 : NOT_A_DIGIT;
   for (let i = 0; i < out.length; i++) {
     const high = NIBBLES[hex.charCodeAt(2 * i)] ?? NOT_A_DIGIT;
     const low = NIBBLES[hex.charCodeAt(2 * i + 1)] ?? NOT_A_DIGIT;
@@ -46,7 +56,6 @@ export function bytesFromHex(hex: string, what = 'hexadecimal value'): Uint8Arra
     out[i] = (high << 4) | low;
   }
   if (bad !== 0) throw malformed(`${what} is not hexadecimal: ${hex.slice(0, 80)}`);
-  return out;
 }
 
 /** Whether `text` is a SHA-256 value as ostree names objects: exactly 64 lower-case hexadecimal digits. */
