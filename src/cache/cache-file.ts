@@ -43,7 +43,7 @@ export interface CacheFile {
 }
 
 /** Where the files of a repository are. */
-function cacheFolder(repo: Pick<Repo, 'path'>): ByteString {
+export function cacheFolder(repo: Pick<Repo, 'path'>): ByteString {
   return joinPath(repo.path, byteString('tmp/cache/sealtree'));
 }
 
@@ -69,15 +69,8 @@ export function removeCacheFile(repo: Pick<Repo, 'path'>, name: ByteString): voi
   rmSync(fsPath(joinPath(cacheFolder(repo), name)), { force: true });
 }
 
-/**
- * Reads a file of the cache.
- *
- * @returns its payload; undefined if there is none; or why it must not be used
- */
-export function readCacheFile(
-  repo: Pick<Repo, 'path'>,
-  name: ByteString,
-): Uint32Array | CacheProblem | undefined {
+/** The payload of a file; undefined if there is none; or why it must not be used. */
+function readCacheFile(repo: Pick<Repo, 'path'>, name: ByteString): Uint32Array | CacheProblem | undefined {
   let data: Uint8Array | undefined;
   try {
     data = readFileLimited(joinPath(cacheFolder(repo), name), 'cache', MAX_SIZE);
@@ -85,6 +78,12 @@ export function readCacheFile(
     return 'damaged';
   }
   return data === undefined ? undefined : payloadOf(data, name);
+}
+
+/** Why a file of the cache is not used, undefined if it is. */
+export function cacheProblem(repo: Pick<Repo, 'path'>, { name }: CacheFile): CacheProblem | undefined {
+  const payload = readCacheFile(repo, name);
+  return typeof payload === 'string' ? payload : undefined;
 }
 
 /** Only what can be trusted: for those who compute anew what is not there, whatever the reason. */

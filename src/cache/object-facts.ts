@@ -5,6 +5,7 @@
  */
 import { type ByteString, byteString, byteStringFrom, bytesOf } from '../core/bytes/byte-string.ts';
 import { readHex } from '../core/bytes/hex.ts';
+import { malformed, SealtreeError } from '../core/errors.ts';
 import type { Xattr } from '../core/fs/file-tree.ts';
 import { isRegular, isSymlink } from '../core/fs/mode.ts';
 import { decodeVariant } from '../core/gvariant/decode.ts';
@@ -12,7 +13,7 @@ import { encodeVariant } from '../core/gvariant/encode.ts';
 import type { ComposefsFile } from '../core/ostree/composefs-tree.ts';
 import { xattrsFrom, xattrsValue } from '../core/ostree/xattrs.ts';
 import type { Repo } from '../repo/repo.ts';
-import { readCacheFile, usablePayload, writeCacheFile } from './cache-file.ts';
+import { usablePayload, writeCacheFile } from './cache-file.ts';
 import { RecordIndex } from './record-index.ts';
 
 const NAME = byteString('objects');
@@ -42,6 +43,16 @@ const SLACK = 1 << 16;
 const XATTRS_TYPE = 'a(ayay)';
 const NO_XATTRS: readonly Xattr[] = [];
 
+/** A payload taken apart and found to be sound. */
+interface Parts {
+  readonly records: Uint32Array;
+  readonly texts: Uint8Array;
+  /** Attributes by their place: few files have their own. */
+  readonly xattrs: ReadonlyMap<number, readonly Xattr[]>;
+}
+
+const NOTHING: Parts = { records: new Uint32Array(0), texts: new Uint8Array(0), xattrs: new Map() };
+
 export class ObjectFacts {
   readonly #repo: Repo;
   readonly #records: Uint32Array;
@@ -50,28 +61,25 @@ export class ObjectFacts {
   readonly #texts: Uint8Array;
   readonly #count: number;
   readonly #added = new Map<string, ComposefsFile>();
-  /** Attributes by their place: few files have their own. */
-  readonly #xattrs = new Map<number, readonly Xattr[]>();
+  readonly #xattrs: ReadonlyMap<number, readonly Xattr[]>;
   readonly #wanted = new Uint8Array(32);
   readonly #wantedWords = new Uint32Array(this.#wanted.buffer);
   #index: RecordIndex | undefined;
   #next = 0;
   #used = 0;
 
-  private constructor(repo: Repo, payload: Uint32Array) {
+  private constructor(repo: Repo, { records, texts, xattrs }: Parts) {
     this.#repo = repo;
-    const count = payload[0] ?? 0;
-    const end = HEADER_WORDS + count * RECORD.words;
-    this.#count = end <= payload.length ? count : 0;
-    this.#records = payload.subarray(HEADER_WORDS, this.#count === 0 ? HEADER_WORDS : end);
-    const { buffer, byteOffset, byteLength } = this.#records;
-    this.#bytes = Buffer.from(buffer, byteOffset, byteLength);
-    const texts = payload.subarray(this.#count === 0 ? payload.length : end);
-    this.#texts = new Uint8Array(texts.buffer, texts.byteOffset, texts.byteLength);
+    this.#records = records;
+    this.#bytes = Buffer.from(records.buffer, records.byteOffset, records.byteLength);
+    this.#count = records.length / RECORD.words;
+    this.#texts = texts;
+    this.#xattrs = xattrs;
   }
 
   static open(repo: Repo): ObjectFacts {
-    return new ObjectFacts(repo, usablePayload(repo, NAME) ?? new Uint32Array(0));
+    const payload = usablePayload(repo, NAME);
+    return new ObjectFacts(repo, (payload && partsOf(payload)) ?? NOTHING);
   }
 
   /** How many objects are known. */
@@ -121,13 +129,6 @@ export class ObjectFacts {
       at += RECORD.words;
     }
     writeCacheFile(this.#repo, NAME, [records, texts.finish()]);
-  }
-
-  /** Each object that was in the file, for fsck. */
-  *entries(): Generator<[checksum: string, file: ComposefsFile]> {
-    for (let record = 0; record < this.#count; record++) {
-      yield [this.#hexAt(record * RECORD.words + RECORD.checksum), this.#fileOf(record)];
-    }
   }
 
   #kept(exists: (checksum: string) => boolean): Uint32Array {
@@ -183,33 +184,53 @@ export class ObjectFacts {
         gid: word(RECORD.gid),
         mode,
         rdev: 0,
-        symlinkTarget: target === 0 ? byteString('') : byteStringFrom(this.#textAt(target)),
-        xattrs: this.#xattrsAt(word(RECORD.xattrs)),
+        symlinkTarget: target === 0 ? byteString('') : byteStringFrom(textAt(this.#texts, target)),
+        xattrs: this.#xattrs.get(word(RECORD.xattrs)) ?? NO_XATTRS,
       },
       size,
       verity: isSymlink(mode) || size === 0 ? undefined : this.#hexAt(start + RECORD.verity),
     };
   }
 
-  #xattrsAt(place: number): readonly Xattr[] {
-    if (place === 0) return NO_XATTRS;
-    let xattrs = this.#xattrs.get(place);
-    if (xattrs === undefined) {
-      xattrs = xattrsFrom(decodeVariant(XATTRS_TYPE, this.#textAt(place), 'cache'), 'cache');
-      this.#xattrs.set(place, xattrs);
-    }
-    return xattrs;
-  }
-
-  #textAt(place: number): Uint8Array {
-    const at = place - 1;
-    const view = new DataView(this.#texts.buffer, this.#texts.byteOffset, this.#texts.byteLength);
-    return this.#texts.subarray(at + 4, at + 4 + view.getUint32(at, true));
-  }
-
   #hexAt(at: number): string {
     return this.#bytes.toString('hex', 4 * at, 4 * at + 32);
   }
+}
+
+/** undefined if anything in it cannot be: a hash says that the file is whole, not who wrote it. */
+function partsOf(payload: Uint32Array): Parts | undefined {
+  const end = HEADER_WORDS + (payload[0] ?? 0) * RECORD.words;
+  if (payload.length < Math.max(end, HEADER_WORDS)) return undefined;
+  const records = payload.subarray(HEADER_WORDS, end);
+  const texts = new Uint8Array(payload.buffer, payload.byteOffset + 4 * end, 4 * (payload.length - end));
+  const xattrs = new Map<number, readonly Xattr[]>();
+  try {
+    for (let at = 0; at < records.length; at += RECORD.words) {
+      const mode = records[at + RECORD.mode] as number;
+      const place = records[at + RECORD.xattrs] as number;
+      const target = records[at + RECORD.target] as number;
+      const isFile = isRegular(mode) || isSymlink(mode);
+      if (!isFile || isSymlink(mode) !== target > 0 || (records[at + RECORD.size + 1] as number) >= 1 << 21)
+        return undefined;
+      if (target > 0) textAt(texts, target);
+      if (place > 0 && !xattrs.has(place)) {
+        xattrs.set(place, xattrsFrom(decodeVariant(XATTRS_TYPE, textAt(texts, place), 'cache'), 'cache'));
+      }
+    }
+  } catch (error) {
+    if (error instanceof SealtreeError) return undefined;
+    throw error;
+  }
+  return { records, texts, xattrs };
+}
+
+/** @throws SealtreeError `malformed` if there is none */
+function textAt(texts: Uint8Array, place: number): Uint8Array {
+  const start = place + 3;
+  if (start > texts.length) throw malformed('cache: a text that is not there');
+  const length = new DataView(texts.buffer, texts.byteOffset + place - 1, 4).getUint32(0, true);
+  if (start + length > texts.length) throw malformed('cache: a text that is not there');
+  return texts.subarray(start, start + length);
 }
 
 function writeRecord(
@@ -267,10 +288,4 @@ class Texts {
     padded.set(this.#data.subarray(0, this.#length));
     return new Uint32Array(padded.buffer);
   }
-}
-
-/** Whether there is a file with what is known of objects, and why it is not used. */
-export function objectFactsProblem(repo: Repo): string | undefined {
-  const payload = readCacheFile(repo, NAME);
-  return typeof payload === 'string' ? payload : undefined;
 }

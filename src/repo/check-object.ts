@@ -5,33 +5,44 @@
  */
 import { createHash } from 'node:crypto';
 import { closeSync, readSync } from 'node:fs';
+import type { ObjectFacts } from '../cache/object-facts.ts';
 import { hexOf } from '../core/bytes/hex.ts';
 import { prefixed, SealtreeError } from '../core/errors.ts';
 import { isSymlink } from '../core/fs/mode.ts';
 import { decodeCommit } from '../core/ostree/commit.ts';
 import { decodeCommitmeta } from '../core/ostree/commitmeta.ts';
+import type { ComposefsFile } from '../core/ostree/composefs-tree.ts';
 import { decodeDirmeta } from '../core/ostree/dirmeta.ts';
 import { decodeDirtree } from '../core/ostree/dirtree.ts';
-import { encodeFileHeader } from '../core/ostree/file-header.ts';
+import { encodeFileHeader, type FileHeader } from '../core/ostree/file-header.ts';
+import { VerityHash } from '../core/verity/digest.ts';
 import { opensslHash } from '../node/hash.ts';
 import { inflatedContent, type OpenArchiveFile, openArchiveFile } from './modes/archive.ts';
 import type { ObjectName } from './reachable.ts';
 import type { Repo } from './repo.ts';
 
 export interface Finding {
-  /** `missing`: there is no such object. `beyond`: the real tool passes it. */
-  readonly kind: 'missing' | 'corrupted' | 'beyond';
+  /** `missing`: there is no such object. `beyond`: the real tool passes it. `cache`: the object is sound, not what is known of it. */
+  readonly kind: 'missing' | 'corrupted' | 'beyond' | 'cache';
   readonly message: string;
 }
 
 const DECODERS = { commit: decodeCommit, dirtree: decodeDirtree, dirmeta: decodeDirmeta } as const;
 
-/** Undefined if the object is what its name says. */
-export function checkObject(repo: Repo, { type, checksum }: ObjectName): Finding | undefined {
+/**
+ * Undefined if the object is what its name says.
+ *
+ * @param facts what the cache knows of content objects, which is held against them too
+ */
+export function checkObject(
+  repo: Repo,
+  { type, checksum }: ObjectName,
+  facts?: ObjectFacts,
+): Finding | undefined {
   try {
     if (type === 'commit' || type === 'dirtree' || type === 'dirmeta')
       return checkMetadata(repo, type, checksum);
-    return checkFile(repo, checksum);
+    return checkFile(repo, checksum, facts?.find(checksum));
   } catch (error) {
     if (!(error instanceof SealtreeError)) throw error;
     return { kind: error.code === 'missing' ? 'missing' : 'corrupted', message: error.message };
@@ -58,29 +69,69 @@ function checkCommitmeta(repo: Repo, checksum: string): Finding | undefined {
   }
 }
 
-function checkFile(repo: Repo, checksum: string): Finding | undefined {
+function checkFile(repo: Repo, checksum: string, known: ComposefsFile | undefined): Finding | undefined {
   const what = `fsck content object ${checksum}`;
   for (let owner: Repo | undefined = repo; owner?.mode === 'archive'; owner = owner.parent) {
     const file = openArchiveFile(owner, checksum, what);
     if (file === undefined) continue;
     try {
-      return checkArchiveFile(owner, checksum, what, file);
+      return checkArchiveFile(owner, checksum, what, file, known);
     } finally {
       closeSync(file.descriptor);
     }
   }
-  requireChecksum(what, 'file', checksum, hashFile(repo, checksum, what));
-  return undefined;
-}
-
-function hashFile(repo: Repo, checksum: string, what: string): string {
+  const hash = new ContentHash(known);
   try {
     const { header, content } = repo.file(checksum);
-    const hash = createHash('sha256').update(encodeFileHeader(header));
+    hash.begin(header);
     for (const piece of content()) hash.update(piece);
-    return hash.digest('hex');
   } catch (error) {
     throw prefixed(what, error);
+  }
+  requireChecksum(what, 'file', checksum, hash.digest());
+  return hash.finding(checksum);
+}
+
+/** The hash of a content object; with what is known of it also what shows whether that is true. */
+class ContentHash {
+  readonly #hash = createHash('sha256');
+  readonly #known: ComposefsFile | undefined;
+  readonly #verity: VerityHash | undefined;
+  #header: Uint8Array = new Uint8Array(0);
+  #size = 0;
+
+  constructor(known: ComposefsFile | undefined) {
+    this.#known = known;
+    this.#verity = known?.verity === undefined ? undefined : new VerityHash(opensslHash);
+  }
+
+  begin(header: FileHeader): void {
+    this.#header = encodeFileHeader(header);
+    this.#hash.update(this.#header);
+  }
+
+  update(piece: Uint8Array): void {
+    this.#hash.update(piece);
+    this.#verity?.update(piece);
+    this.#size += piece.length;
+  }
+
+  digest(): string {
+    return this.#hash.digest('hex');
+  }
+
+  finding(checksum: string): Finding | undefined {
+    const known = this.#known;
+    if (known === undefined) return undefined;
+    const verity = this.#verity === undefined ? undefined : hexOf(this.#verity.digest());
+    const isTrue =
+      known.size === this.#size &&
+      known.verity === verity &&
+      Buffer.compare(encodeFileHeader(known.header), this.#header) === 0;
+    if (isTrue) return undefined;
+    const expected = `${this.#size} bytes with the fs-verity digest ${verity ?? 'none'}`;
+    const message = `cache: ${checksum}.file is not what is remembered of it, it has ${expected}`;
+    return { kind: 'cache', message };
   }
 }
 
@@ -89,8 +140,10 @@ function checkArchiveFile(
   checksum: string,
   what: string,
   file: OpenArchiveFile,
+  known: ComposefsFile | undefined,
 ): Finding | undefined {
-  const hash = createHash('sha256').update(encodeFileHeader(file.header));
+  const hash = new ContentHash(known);
+  hash.begin(file.header);
   let length = 0;
   let end = file.start;
   if (!isSymlink(file.header.mode)) {
@@ -106,9 +159,9 @@ function checkArchiveFile(
       throw prefixed(what, error);
     }
   }
-  requireChecksum(what, 'file', checksum, hash.digest('hex'));
+  requireChecksum(what, 'file', checksum, hash.digest());
   const problem = archiveProblem(file, length, end);
-  if (problem === undefined) return undefined;
+  if (problem === undefined) return hash.finding(checksum);
   return { kind: 'beyond', message: `${repo.objectPath('file', checksum)}: ${problem}` };
 }
 

@@ -1,4 +1,5 @@
 /** `ostree fsck`: every object of every commit held against its name. @module */
+import { cacheProblem, clearCache, listCacheFiles, removeCacheFile } from '../../cache/cache-file.ts';
 import {
   type ByteString,
   byteString,
@@ -50,6 +51,9 @@ export const verb: Verb = {
     'Output and verdict are those of ostree. Damage that it does not look for (a wrong size or padding in the header ' +
       'of an archive object, bytes behind the end of an object, detached metadata that is no GVariant) is one line ' +
       'each on standard error, and makes the verdict a failure as well.',
+    'What the cache of the repository knows of objects is held against them, too: a line and a failure where it is not ' +
+      'true; --delete then clears the cache. A file of the cache that is damaged is used by no command; it gets a line ' +
+      'and changes nothing about the verdict.',
   ],
   run,
 };
@@ -60,6 +64,7 @@ async function run(context: Context): Promise<void> {
   fsck.checkRefs();
   const commits = fsck.findCommits();
   await fsck.checkReachable(commits.complete);
+  fsck.checkCache();
   fsck.conclude(commits);
 }
 
@@ -137,6 +142,15 @@ class Fsck {
     }
   }
 
+  /** Files of the cache that are damaged are used by nobody, and so no reason for another verdict. */
+  checkCache(): void {
+    for (const file of listCacheFiles(this.#repo)) {
+      if (cacheProblem(this.#repo, file) !== 'damaged') continue;
+      this.#warn(`cache: ${file.name} is damaged and is not used`);
+      if (this.#context.options.has('delete')) removeCacheFile(this.#repo, file.name);
+    }
+  }
+
   conclude({ complete, partial, damaged, orphans }: Commits): void {
     const { options, stdout } = this.#context;
     if (options.has('add-tombstones')) this.#addTombstones(orphans);
@@ -200,6 +214,12 @@ class Fsck {
     if (kind === 'beyond') {
       this.#corrupted = true;
       this.#warn(message);
+      return;
+    }
+    if (kind === 'cache') {
+      this.#corrupted = true;
+      this.#warn(message);
+      if (options.has('delete')) clearCache(this.#repo);
       return;
     }
     if (kind === 'missing') {
