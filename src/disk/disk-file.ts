@@ -1,12 +1,12 @@
 /** A disk, or an image of one, opened for reading; and the root file system on it. @module */
-import { closeSync, fstatSync, openSync, readFileSync, readSync, realpathSync } from 'node:fs';
+import { closeSync } from 'node:fs';
 import { type ByteString, byteString, displayByteString } from '../core/bytes/byte-string.ts';
 import type { ImageSource } from '../core/erofs/image-source.ts';
 import { prefixed, SealtreeError } from '../core/errors.ts';
 import { SUPERBLOCK_MAGIC, SUPERBLOCK_OFFSET } from '../core/ext4/format.ts';
 import { Ext4Reader } from '../core/ext4/reader.ts';
 import { type Partition, ROOT_TYPES, readGpt } from '../core/gpt/gpt.ts';
-import { fsPath } from '../node/fs-path.ts';
+import { openDevice, readFully } from '../node/device.ts';
 import { ioError } from '../node/io-error.ts';
 
 export interface OpenDisk extends ImageSource {
@@ -24,18 +24,11 @@ const REPOSITORY = byteString('ostree/repo/config');
 /** @throws SealtreeError `io`: `opening PATH: …` */
 export function openDisk(path: ByteString): OpenDisk {
   const shown = displayByteString(path);
-  let fd: number;
   try {
-    fd = openSync(fsPath(path), 'r');
-  } catch (error) {
-    throw ioError(`opening ${shown}`, error);
-  }
-  try {
-    const size = sizeOf(path, fd);
+    const { fd, size } = openDevice(path);
     return { size, read: (at, length) => readAt(fd, at, length, shown), close: () => closeSync(fd) };
   } catch (error) {
-    closeSync(fd);
-    throw error;
+    throw ioError(`opening ${shown}`, error);
   }
 }
 
@@ -83,31 +76,14 @@ function attempt<T>(name: string, step: () => T): T {
   }
 }
 
-/** A block device says its size elsewhere. */
-function sizeOf(path: ByteString, fd: number): number {
-  const status = fstatSync(fd);
-  if (status.isFile()) return status.size;
-  const shown = displayByteString(path);
-  if (!status.isBlockDevice()) throw new SealtreeError('io', `opening ${shown}: neither a file nor a disk`);
-  try {
-    const device = realpathSync(fsPath(path), 'utf8').replace(/^.*\//, '');
-    return Number(readFileSync(`/sys/class/block/${device}/size`, 'latin1')) * 512;
-  } catch (error) {
-    throw ioError(`size of ${shown}`, error);
-  }
-}
-
 function readAt(fd: number, at: number, length: number, shown: string): Uint8Array {
   const data = new Uint8Array(length);
-  for (let done = 0; done < length; ) {
-    let count: number;
-    try {
-      count = readSync(fd, data, done, length - done, at + done);
-    } catch (error) {
-      throw ioError(`reading ${shown}`, error);
-    }
-    if (count === 0) throw new SealtreeError('io', `${shown} ends at ${at + done} bytes`);
-    done += count;
+  let isWhole: boolean;
+  try {
+    isWhole = readFully(fd, at, data);
+  } catch (error) {
+    throw ioError(`reading ${shown}`, error);
   }
+  if (!isWhole) throw new SealtreeError('io', `${shown} ends before ${at + length} bytes`);
   return data;
 }

@@ -14,6 +14,7 @@ import {
 } from '../core/verity/descriptor.ts';
 import { BlockHasher, blockRule, MerkleTree, treeShape } from '../core/verity/merkle.ts';
 import { blockHash } from './hash.ts';
+import { inOrder } from './in-order.ts';
 import { plainError } from './io-error.ts';
 import type { Job } from './jobs.ts';
 import { makeNativeDigester } from './native-digester.ts';
@@ -192,19 +193,13 @@ export class PooledDigester<Target> implements FileDigester<Target> {
       new BlockHasher(this.#hash, blockRule(this.#parameters)),
       treeShape(this.#parameters),
     );
-    // Parts come in any order; the tree takes them in theirs.
-    const early = new Map<number, Uint8Array>();
-    let next = 0;
+    let missing = Math.ceil(size / PART);
+    const addLeaves = inOrder((leaves: Uint8Array) => tree.addLeaves(leaves));
     for (let start = 0; start < size; start += PART) {
       const length = Math.min(PART, size - start);
       this.#submit({ part: { place, stamp, start, length } }, length, [target], (leaves) => {
-        early.set(start, leaves as Uint8Array);
-        for (let part = early.get(next); part !== undefined; part = early.get(next)) {
-          tree.addLeaves(part);
-          early.delete(next);
-          next += PART;
-        }
-        if (next < size) return;
+        addLeaves(start / PART, leaves as Uint8Array);
+        if (--missing > 0) return;
         const descriptor = encodeDescriptor(this.#parameters, size, tree.root());
         const digest = this.#hash.digest(this.#parameters.algorithm, descriptor);
         this.#options.settle(target, byteString(hexOf(digest)));

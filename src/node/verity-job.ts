@@ -5,7 +5,8 @@ import { SealtreeError } from '../core/errors.ts';
 import { DIGEST_SIZE } from '../core/hash.ts';
 import type { VerityParameters } from '../core/verity/descriptor.ts';
 import { VerityHash } from '../core/verity/digest.ts';
-import { BlockHasher, blockRule } from '../core/verity/merkle.ts';
+import { blockRule } from '../core/verity/merkle.ts';
+import { makePartHasher } from './block-job.ts';
 import { blockHash } from './hash.ts';
 import { plainError } from './io-error.ts';
 import type { Perform } from './jobs.ts';
@@ -95,7 +96,7 @@ export function makeFileReader({ parameters, follow }: VeritySettings): FileRead
   const hash = blockHash();
   const buffer = Buffer.allocUnsafeSlow(Math.max(PIECE, parameters.blockSize));
   const verity = new VerityHash(hash, parameters);
-  const blocks = new BlockHasher(hash, blockRule(parameters));
+  const hashRange = makePartHasher(hash, blockRule(parameters), buffer);
   const digestSize = DIGEST_SIZE[parameters.algorithm];
   const digest = Buffer.allocUnsafeSlow(digestSize);
   const wholeLimit = Math.min(verity.wholeLimit, buffer.length);
@@ -106,13 +107,9 @@ export function makeFileReader({ parameters, follow }: VeritySettings): FileRead
       return result;
     },
     hashPart({ place, stamp, start, length }) {
-      const leaves = new Uint8Array(Math.ceil(length / parameters.blockSize) * digestSize);
-      let at = 0;
       const fd = openStable(place, { follow });
       try {
-        readRange(fd, start, length, buffer, (piece) => {
-          at += blocks.hashAllInto(piece, leaves, at) * digestSize;
-        });
+        const leaves = hashRange(fd, start, length);
         checkUnchanged(fd, stamp);
         return leaves;
       } finally {
