@@ -14,10 +14,11 @@ export type RealTool =
   | 'composefs-info'
   | 'mount.composefs'
   | 'fsverity'
-  | 'mkfs.erofs';
+  | 'mkfs.erofs'
+  | 'veritysetup';
 
 /** ostree 2026.4 and composefs 1.0.8 came with forky, which testing is until its release. */
-const PACKAGES = ['ostree', 'composefs', 'fsverity', 'erofs-utils'];
+const PACKAGES = ['ostree', 'composefs', 'fsverity', 'erofs-utils', 'cryptsetup-bin'];
 const FOLDER = process.env.SEALTREE_PEERS ?? '/var/cache/sealtree-peers';
 
 /** Where the root with the real tools is, if it was made. It is also a tree worth committing. */

@@ -9,7 +9,8 @@ export type Program =
   | 'mkcomposefs'
   | 'composefs-info'
   | 'fsverity'
-  | 'mount.composefs';
+  | 'mount.composefs'
+  | 'veritysetup';
 
 /** A word of the command line: text, given to the program as UTF-8, or the bytes themselves. */
 export type Word = string | Uint8Array;

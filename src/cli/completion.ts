@@ -4,7 +4,7 @@
  * @module
  */
 import { type Option, optionOf } from './option.ts';
-import { HELP_OPTION, optionsOf } from './real-tool-options.ts';
+import { helpOptionOf, optionsOf } from './real-tool-options.ts';
 import type { Verb } from './verb.ts';
 
 type Verbs = readonly [name: string, { readonly verb: Verb }][];
@@ -150,7 +150,7 @@ function firstWord(name: string): string {
 }
 
 function withHelp(verb: Verb): Option[] {
-  return [...optionsOf(verb, 'sealtree').map(optionOf), HELP_OPTION];
+  return [...optionsOf(verb, 'sealtree').map(optionOf), helpOptionOf(verb)];
 }
 
 /** In single quotes, which bash, zsh and fish read alike if there is no backslash in them. */

@@ -2,7 +2,7 @@
 import { type ErrorCode, EXIT_STATUS } from '../core/errors.ts';
 import { allVerbs } from './help.ts';
 import { type Option, optionOf } from './option.ts';
-import { HELP_OPTION, optionsOf } from './real-tool-options.ts';
+import { helpOptionOf, optionsOf } from './real-tool-options.ts';
 import { REFUSED_OPTIONS, REFUSED_VERBS } from './refused.ts';
 import type { Tool, Verb } from './verb.ts';
 import { callOf, fill, optionText } from './verb-help.ts';
@@ -157,6 +157,8 @@ function statusText(tool: Tool): string {
       return `0, or 1 for every failure, as \`${tool}\`.`;
     case 'fsverity':
       return '0, 1 for a failure, or 2 for a wrong command line, as `fsverity`.';
+    case 'veritysetup':
+      return '0, 1 for wrong parameters and most failures, 2 if data is not what it was, 4 for a wrong device or 5 for a busy one, as `veritysetup`.';
     case 'sealtree':
       return `0, or one of ${Object.entries(EXIT_STATUS)
         .map(([code, status]) => `${status} ${code}`)
@@ -169,7 +171,7 @@ function synopsis(name: string, verb: Verb): string {
 }
 
 function allOptions(verb: Verb): Option[] {
-  return [...optionsOf(verb, 'sealtree').map(optionOf), HELP_OPTION];
+  return [...optionsOf(verb, 'sealtree').map(optionOf), helpOptionOf(verb)];
 }
 
 function pageName(name: string): string {

@@ -41,6 +41,8 @@ export async function findVerb(program: Tool, words: readonly ByteString[]): Pro
       return findOstree(words);
     case 'fsverity':
       return findFsverity(words);
+    case 'veritysetup':
+      return findVeritysetup(words);
     case 'mkcomposefs':
     case 'composefs-info':
     case 'mount.composefs':
@@ -121,6 +123,28 @@ async function findFsverity(words: readonly ByteString[]): Promise<Found | NotFo
     if (word === '--') break;
   }
   return notFound('fsverity', usageError(`unrecognized command: '${shown(name)}'`));
+}
+
+/** The first operand is the action, wherever it stands. Two have an older name, of which one had its operands in another order. */
+async function findVeritysetup(words: readonly ByteString[]): Promise<Found | NotFound> {
+  const { parseVeritysetup, poptError } = await import('./popt.ts');
+  const { optionWords } = await import('./veritysetup-options.ts');
+  try {
+    const parsed = parseVeritysetup(words);
+    if (typeof parsed === 'string') return notFound('veritysetup', parsed);
+    const [named, ...operands] = parsed.args;
+    if (named === undefined) throw poptError('Argument <action> missing.');
+    const action = { create: 'open', remove: 'close' }[named as string] ?? named;
+    const [name, data, ...rest] = operands;
+    const ordered =
+      named === 'create' && name !== undefined && data !== undefined ? [data, name, ...rest] : operands;
+    const given = optionWords(parsed.options);
+    const found = await load('veritysetup', `verity ${action}`, [...given, '--' as ByteString, ...ordered]);
+    if (found === undefined) throw poptError('Unknown action.');
+    return found;
+  } catch (error) {
+    return notFound('veritysetup', error as Error);
+  }
 }
 
 async function load(program: Tool, name: string, words: readonly ByteString[]): Promise<Found | undefined> {

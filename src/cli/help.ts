@@ -11,8 +11,8 @@ export async function programHelp(program: Tool): Promise<string> {
   const own: [string, string][] = [];
   const real: [string, string][] = [];
   for (const [name, { verb }] of await allVerbs()) {
-    if (program === 'ostree' || program === 'fsverity') {
-      if (verb.tool === program) real.push([name.replace(`${program} `, ''), verb.summary]);
+    if (program === 'ostree' || program === 'fsverity' || program === 'veritysetup') {
+      if (verb.tool === program) real.push([name.replace(/^(fsverity|verity) /, ''), verb.summary]);
     } else if (verb.tool === 'sealtree') own.push([name, verb.summary]);
     else real.push([name, verb.summary]);
   }
@@ -30,10 +30,15 @@ export async function programHelp(program: Tool): Promise<string> {
     `Commands with the names, options and output of the real tools:\n${table(real)}`,
     options,
     "'sealtree help COMMAND' tells more about one; called through a link named ostree, mkcomposefs,",
-    'composefs-info, fsverity or mount.composefs, sealtree is that tool.\n',
+    'composefs-info, fsverity, mount.composefs or veritysetup, sealtree is that tool.\n',
   ]
     .join('\n')
     .replace('exit\n\n', 'exit\n\n');
+}
+
+/** What a program prints with an error about a command line that names no verb of it. */
+export async function programUsage(program: Tool): Promise<string> {
+  return program === 'veritysetup' ? (await import('./popt.ts')).poptUsage() : programHelp(program);
 }
 
 /** Every verb with its name, sorted by it; summaries begin with an upper case letter. */

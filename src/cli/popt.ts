@@ -13,7 +13,7 @@ const PROGRAM = 'veritysetup';
 const HELP_OPTIONS = ['-?, --help', '--usage', '-V, --version'];
 
 /**
- * The words of veritysetup with its action among them.
+ * The words of veritysetup, with its action among them or without.
  *
  * @throws SealtreeError `usage` for the first word that is wrong
  */
@@ -87,12 +87,16 @@ export function poptUsage(): string {
   });
   let line = `Usage: ${PROGRAM}`;
   let text = '';
+  // The library counts one more for each, and so ends some lines early.
+  let width = line.length;
   for (const item of [`[-${flagsOnly.map(({ short }) => short).join('')}]`, ...items]) {
-    if (line.length + 1 + item.length > USAGE_WIDTH) {
+    if (width + 1 + item.length > USAGE_WIDTH) {
       text += `${line}\n`;
       line = ' '.repeat(7);
+      width = line.length;
     }
     line += ` ${item}`;
+    width += item.length + 2;
   }
   return `${text}${line}\n        [OPTION...] <action> <action-specific>\n`;
 }

@@ -10,6 +10,10 @@ import type { Parsed, Tool, Verb } from './verb.ts';
  * @throws SealtreeError `usage` in the words of the verb's tool
  */
 export async function parse(verb: Verb, program: Tool, words: readonly ByteString[]): Promise<Parsed> {
+  if (verb.tool === 'veritysetup') {
+    const { parseVeritysetup } = await import('./popt.ts');
+    return parseVeritysetup(words);
+  }
   if (verb.tool !== 'sealtree') return parseAsRealTool(verb, program, words);
   const { parseOwn } = await import('./own-options.ts');
   return parseOwn(verb, optionsOf(verb, program).map(optionOf), words);

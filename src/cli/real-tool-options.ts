@@ -25,7 +25,13 @@ const VERBOSE_OPTION: OptionSpec = {
 const VERSION_OPTION: OptionSpec = { flags: '--version', description: 'Print the version and exit' };
 
 /** The option that every command of sealtree and ostree takes, and mount.composefs by its short name. */
-export const HELP_OPTION: Option = optionOf({ flags: '-h, --help', description: 'show this help' });
+const HELP_OPTION: Option = optionOf({ flags: '-h, --help', description: 'show this help' });
+const POPT_HELP_OPTION: Option = optionOf({ flags: '--help', description: 'show this help' });
+
+/** By which a verb shows its help: the short name is taken by another option of veritysetup. */
+export function helpOptionOf(verb: Verb): Option {
+  return verb.tool === 'veritysetup' ? POPT_HELP_OPTION : HELP_OPTION;
+}
 
 /** The options of `verb` as `program` offers them, with those that every verb of its tool has. */
 export function optionsOf(verb: Verb, program: Tool): OptionSpec[] {

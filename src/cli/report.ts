@@ -30,6 +30,10 @@ export function report(tool: Tool, thrown: unknown, stderr: Output, usage: () =>
       if (error.message !== '') stderr.line(wantsPrefix(error) ? `ERROR: ${error.message}` : error.message);
       stderr.text(help);
       return isUsage ? 2 : 1;
+    case 'veritysetup':
+      stderr.text(help);
+      if (error.message !== '') stderr.line(error.message);
+      return typeof error.detail.status === 'number' ? error.detail.status : 1;
     case 'sealtree':
       stderr.line(`sealtree: ${error.message}`);
       if (help !== '')

@@ -45,11 +45,16 @@ export async function runVerb(
     return (await verb.run({ program, ...parsed, stdout, stderr })) ?? 0;
   } catch (error) {
     if (error instanceof SealtreeError && wantsHelp(error)) {
-      const { verbUsage } = await import('./verb-help.ts');
-      session.usage = verbUsage(program, name, verb);
+      session.usage = await usageOf(program, name, verb);
     }
     throw error;
   }
+}
+
+/** What goes with an error about the words of a verb. */
+async function usageOf(program: Tool, name: string, verb: Found['verb']): Promise<string> {
+  if (verb.tool === 'veritysetup') return (await import('./popt.ts')).poptUsage();
+  return (await import('./verb-help.ts')).verbUsage(program, name, verb);
 }
 
 export function printVersion({ stdout, tool }: Session): number {

@@ -8,6 +8,7 @@ const TOOLS: readonly string[] = [
   'composefs-info',
   'fsverity',
   'mount.composefs',
+  'veritysetup',
 ] satisfies Tool[];
 
 /** undefined if no tool has this name. */

@@ -17,9 +17,12 @@ export function runTool(tool: Tool, words: readonly ByteString[]): Promise<void>
       return runVerb(session, found, parse);
     }
     if (found.wanted === 'version') return printVersion(session);
-    const { programHelp } = await import('./help.ts');
+    const { programHelp, programUsage } = await import('./help.ts');
+    if (found.wanted !== 'help') {
+      session.usage = await programUsage(found.program);
+      throw found.wanted;
+    }
     session.usage = await programHelp(found.program);
-    if (found.wanted !== 'help') throw found.wanted;
     session.stdout.text(session.usage);
     return 0;
   });

@@ -1,6 +1,6 @@
 /** Help texts of verbs, made of the verbs' own data. @module */
 import { capitalized, type Option, optionOf } from './option.ts';
-import { HELP_OPTION, optionsOf } from './real-tool-options.ts';
+import { helpOptionOf, optionsOf } from './real-tool-options.ts';
 import type { Tool, Verb } from './verb.ts';
 
 const WIDTH = 100;
@@ -39,7 +39,7 @@ function usageText(program: Tool, name: string, verb: Verb): string {
 }
 
 function optionTable(verb: Verb, program: Tool): string {
-  const options = [HELP_OPTION, ...optionsOf(verb, program).map(optionOf)];
+  const options = [helpOptionOf(verb), ...optionsOf(verb, program).map(optionOf)];
   return `Options:\n${table(options.map((option) => [optionText(option), option.description]))}`;
 }
 

@@ -57,4 +57,10 @@ export const VERBS: Readonly<Record<string, Load>> = {
   sign: () => import('./commands/sign.ts'),
   umount: () => import('./commands/umount.ts'),
   verify: () => import('./commands/verify.ts'),
+  'verity close': () => import('./commands/verity-close.ts'),
+  'verity dump': () => import('./commands/verity-dump.ts'),
+  'verity format': () => import('./commands/verity-format.ts'),
+  'verity open': () => import('./commands/verity-open.ts'),
+  'verity status': () => import('./commands/verity-status.ts'),
+  'verity verify': () => import('./commands/verity-verify.ts'),
 };

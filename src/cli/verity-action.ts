@@ -5,7 +5,7 @@ import { bytesFromHex } from '../core/bytes/hex.ts';
 import { SealtreeError } from '../core/errors.ts';
 import { openDevice, readFully } from '../node/device.ts';
 import { STATUS_DETAIL, VERITY_STATUS, verityError } from '../verity/errors.ts';
-import { poptError } from './popt.ts';
+import { checkOptions, poptError } from './popt.ts';
 import type { Context } from './verb.ts';
 import type { VerityAction } from './veritysetup-options.ts';
 
@@ -34,11 +34,11 @@ const STATUS_TEXT: Readonly<Record<number, string>> = {
  */
 export async function runAction(
   action: VerityAction,
-  { args, options, stdout, stderr }: Context,
+  context: Context,
   work: () => Promise<number> | number,
 ): Promise<number> {
-  const needed = OPERANDS[action].split(' ').filter((operand) => !operand.startsWith('[')).length;
-  if (args.length < needed) throw poptError(`${action}: requires ${OPERANDS[action]} as arguments`);
+  const { options, stdout, stderr } = context;
+  checkCall(action, context);
   let status: number;
   try {
     status = await work();
@@ -54,6 +54,13 @@ export async function runAction(
     stdout.line(status === 0 ? 'Command successful.' : `Command failed with code -${status} (${text}).`);
   }
   return status;
+}
+
+/** @throws SealtreeError `usage` if there are too few operands, or options that are not for this action */
+export function checkCall(action: VerityAction, { args, options }: Context): void {
+  const needed = OPERANDS[action].split(' ').filter((operand) => !operand.startsWith('[')).length;
+  if (args.length < needed) throw poptError(`${action}: requires ${OPERANDS[action]} as arguments`);
+  checkOptions(action, options);
 }
 
 /**

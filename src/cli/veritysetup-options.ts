@@ -3,6 +3,7 @@ import { type ByteString, byteString, displayByteString } from '../core/bytes/by
 import { bytesFromHex } from '../core/bytes/hex.ts';
 import { verityError } from '../verity/errors.ts';
 import type { FecOptions, VerityGeometry } from '../verity/format.ts';
+import { optionOf } from './option.ts';
 import type { OptionSpec, OptionValues } from './verb.ts';
 
 export type VerityAction = 'format' | 'verify' | 'open' | 'close' | 'status' | 'dump';
@@ -132,6 +133,15 @@ export function optionsFor(action: VerityAction): OptionSpec[] {
     ({ flags, actions }) =>
       actions?.includes(action) || used.some((name) => new RegExp(`--${name}(?= |$)`).test(flags)),
   ).map(({ flags, description }) => ({ flags, description }));
+}
+
+/** The options of a call as words of a command line. */
+export function optionWords(options: OptionValues): ByteString[] {
+  return VERITYSETUP_OPTIONS.map(optionOf).flatMap(({ long, takes }) => {
+    const value = options.value(long);
+    if (value === undefined) return [];
+    return [byteString(takes === 'nothing' ? `--${long}` : `--${long}=${value}`)];
+  });
 }
 
 const TREE = ['data-block-size', 'data-blocks', 'format', 'hash', 'hash-block-size', 'salt', 'no-superblock'];

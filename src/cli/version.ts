@@ -4,7 +4,12 @@ import type { Tool } from './verb.ts';
 declare const SEALTREE_VERSION: string;
 
 /** Versions of the real tools whose behaviour is followed. */
-export const FOLLOWED = { ostree: '2026.4', composefs: '1.0.8', fsverity: '1.6' } as const;
+export const FOLLOWED = {
+  ostree: '2026.4',
+  composefs: '1.0.8',
+  fsverity: '1.6',
+  cryptsetup: '2.8.8',
+} as const;
 
 /** Newline at the end. As ostree it is YAML with the keys that scripts look for. */
 export function versionText(program: Tool): string {
@@ -20,6 +25,8 @@ export function versionText(program: Tool): string {
         '  - sign-ed25519',
         '',
       ].join('\n');
+    case 'veritysetup':
+      return `veritysetup ${FOLLOWED.cryptsetup}\n`;
     case 'fsverity':
       return `fsverity v${FOLLOWED.fsverity}\n`;
     default:

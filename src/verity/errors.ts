@@ -13,5 +13,6 @@ export function verityError(
   message: string,
   status: keyof typeof VERITY_STATUS = 'parameters',
 ): SealtreeError {
-  return new SealtreeError(code, message, { [STATUS_DETAIL]: VERITY_STATUS[status] });
+  // The usage goes only with what the words themselves are wrong about.
+  return new SealtreeError(code, message, { [STATUS_DETAIL]: VERITY_STATUS[status], help: 'no' });
 }

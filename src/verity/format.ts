@@ -14,11 +14,12 @@ import {
 } from '../core/dm-verity/layout.ts';
 import { encodeSuperblock } from '../core/dm-verity/superblock.ts';
 import { buildTree } from '../core/dm-verity/tree.ts';
-import { SealtreeError } from '../core/errors.ts';
+import type { SealtreeError } from '../core/errors.ts';
 import { hashBlocks } from '../node/block-hashes.ts';
 import type { Device } from '../node/device.ts';
 import { blockHash } from '../node/hash.ts';
 import { hashNamed, whyNoHash } from '../node/hash-names.ts';
+import { errnoNameOf } from '../node/io-error.ts';
 import {
   coveredReader,
   growTo,
@@ -206,8 +207,8 @@ async function writeTree(
     writer.flush();
     return root;
   } catch (error) {
-    const cause = error instanceof SealtreeError ? error.message : String(error);
-    throw verityError('io', `Input/output error while creating hash area.\n${cause}`);
+    const cause = errnoNameOf(error) === undefined ? '' : `\n${(error as Error).message}`;
+    throw verityError('io', `Input/output error while creating hash area.${cause}`);
   }
 }
 

@@ -10,6 +10,7 @@ import {
   SUPERBLOCK_SIZE,
   treeRule,
 } from '../core/dm-verity/layout.ts';
+import { Patches } from '../core/dm-verity/patches.ts';
 import { decodeSuperblock, type Superblock } from '../core/dm-verity/superblock.ts';
 import { checkTree, type TreeFault } from '../core/dm-verity/tree.ts';
 import { prefixed, SealtreeError } from '../core/errors.ts';
@@ -19,7 +20,7 @@ import { type Device, readFully } from '../node/device.ts';
 import { blockHash } from '../node/hash.ts';
 import { coveredReader, openForReading } from './devices.ts';
 import { verityError } from './errors.ts';
-import { fecCoverage } from './fec.ts';
+import { type FecPlace, fecCoverage } from './fec.ts';
 import {
   checkGeometry,
   computable,
@@ -42,10 +43,10 @@ export interface OpenVerity {
 export interface Verification {
   /** The first thing wrong; `root` if it is the root hash alone, `unreadable` if a device ends too early. */
   readonly fault: TreeFault | { readonly kind: 'root' | 'unreadable' } | undefined;
-  /** How many bytes error correction would repair; undefined if it was not asked or cannot. */
+  /** How many bytes error correction would repair so that all is right; undefined if it was not asked or cannot. */
   readonly repairable: number | undefined;
   /** Why error correction cannot. */
-  readonly unrepairable: string | undefined;
+  readonly unrepairable: SealtreeError | undefined;
 }
 
 /**
@@ -114,14 +115,22 @@ export async function verifyVerity(
   root: Uint8Array,
   fec: FecOptions | undefined,
 ): Promise<Verification> {
-  const fault = await firstFault(device, root);
-  const nothing = { fault, repairable: undefined, unrepairable: undefined };
-  if (fec === undefined || fault === undefined || fault.kind === 'unreadable') return nothing;
+  const parity = fec && openParity(fec.path, device.hash);
   try {
-    return { ...nothing, repairable: countRepairable(device, fec) };
-  } catch (error) {
-    if (!(error instanceof SealtreeError)) throw error;
-    return { ...nothing, unrepairable: error.message };
+    const fault = await firstFault(device, root);
+    const nothing = { fault, repairable: undefined, unrepairable: undefined };
+    if (fec === undefined || fault === undefined || fault.kind === 'unreadable') return nothing;
+    try {
+      return {
+        ...nothing,
+        repairable: await countRepairable(device, root, { ...fec, device: parity as Device }),
+      };
+    } catch (error) {
+      if (!(error instanceof SealtreeError)) throw error;
+      return { ...nothing, unrepairable: error };
+    }
+  } finally {
+    if (parity !== undefined) closeSync(parity.fd);
   }
 }
 
@@ -142,9 +151,22 @@ export function storedRoot({ data, hash, parameters, layout }: OpenVerity): Uint
   return root;
 }
 
+/** A device of parity, of which veritysetup says that the hash device is wrong where it is not to be had. */
+export function openParity(path: ByteString, hash: Device): Device {
+  try {
+    return openForReading(path);
+  } catch (error) {
+    const message = (error as Error).message;
+    const shown = displayByteString(hash.path);
+    throw verityError('missing', `${message}\nDevice ${shown} is not a valid VERITY device.`, 'device');
+  }
+}
+
+/** @param patches by offset in what error correction covers */
 async function firstFault(
   { data, hash, parameters, layout }: OpenVerity,
   root: Uint8Array,
+  patches = new Patches(),
 ): Promise<Verification['fault']> {
   const { dataBlocks, dataBlockSize } = parameters;
   if (layout.end > hash.size && layout.levels.length > 0) {
@@ -152,9 +174,27 @@ async function firstFault(
     throw verityError('malformed', `Device ${shown} is too small. Need at least ${layout.end} bytes.`);
   }
   const usable = computable(parameters);
-  const check = checkTree(blockHash(), usable, layout, makeWindowedReader(hash));
+  const dataSize = dataBlocks * dataBlockSize;
+  const readStored = makeWindowedReader(hash);
+  const check = checkTree(blockHash(), usable, layout, (offset, length) => {
+    const block = readStored(offset, length);
+    patches.apply(dataSize + offset - layout.start, block);
+    return block;
+  });
+  const hasher = new BlockHasher(blockHash(), dataRule(usable));
+  const block = new Uint8Array(dataBlockSize);
+  let position = 0;
   try {
-    await hashBlocks(data.fd, dataBlocks * dataBlockSize, dataRule(usable), check.addLeaves);
+    await hashBlocks(data.fd, dataSize, dataRule(usable), (leaves) => {
+      const start = position;
+      position += (leaves.length / usable.digestSize) * dataBlockSize;
+      for (const at of patches.blocks(start, position, dataBlockSize)) {
+        readFully(data.fd, at, block);
+        patches.apply(at, block);
+        hasher.hashInto(block, leaves, ((at - start) / dataBlockSize) * usable.digestSize);
+      }
+      return check.addLeaves(leaves);
+    });
   } catch (error) {
     if (error instanceof SealtreeError && error.code === 'io') return { kind: 'unreadable' };
     throw error;
@@ -164,17 +204,30 @@ async function firstFault(
   return found.root.every((byte, i) => byte === root[i]) ? undefined : { kind: 'root' };
 }
 
-function countRepairable({ data, hash, parameters, layout }: OpenVerity, fec: FecOptions): number {
-  const device = openForReading(fec.path);
-  try {
-    const place = { device, offset: fec.offset, roots: fec.roots };
-    const geometry = fecCoverage(parameters, layout, hash, place);
-    return checkFec(geometry, coveredReader(data, hash, parameters, layout), (offset, target) =>
-      readFully(device.fd, fec.offset + offset, target),
-    );
-  } finally {
-    closeSync(device.fd);
-  }
+/**
+ * How many bytes error correction would put right. Nothing guards parity: who can change data can make it agree, so what
+ * would be repaired is held against the root hash as well.
+ *
+ * @throws SealtreeError if it cannot be repaired, or would still not be right
+ */
+async function countRepairable(verity: OpenVerity, root: Uint8Array, fec: FecPlace): Promise<number> {
+  const { data, hash, parameters, layout } = verity;
+  const geometry = fecCoverage(parameters, layout, hash, fec);
+  const patches = new Patches();
+  let isAll = true;
+  const count = checkFec(
+    geometry,
+    coveredReader(data, hash, parameters, layout),
+    (offset, target) => readFully(fec.device.fd, fec.offset + offset, target),
+    (offset, value) => {
+      isAll = patches.add(offset, value) && isAll;
+    },
+  );
+  if (!isAll)
+    throw verityError('mismatch', `${count} bytes are wrong, too many to be looked at as repaired.`);
+  if ((await firstFault(verity, root, patches)) !== undefined)
+    throw verityError('mismatch', 'Repaired data is not that of the root hash either.');
+  return count;
 }
 
 /** Reads block after block in larger pieces; what it gives is valid until the next call. */

@@ -1,6 +1,7 @@
 /** The saved verbs and options of the real tools, test/vectors/help, made again from the tools that are here. */
 import { readFileSync } from 'node:fs';
 import { expect } from 'vitest';
+import { poptUsage } from '../../src/cli/popt.ts';
 import { real, realOk } from '../peers.ts';
 import { requires } from '../requires.ts';
 
@@ -53,6 +54,17 @@ it('composefs-info and mount.composefs print the words that are saved', () => {
     if (called?.startsWith('composefs-info') && word !== '--filter=NAME') expect(info).toContain(word);
     if (called?.startsWith('mount.composefs')) expect(mount).toContain(word);
   }
+});
+
+it('veritysetup --help says what is saved, and what it prints with a wrong command line is what is printed here', () => {
+  const help = realOk('veritysetup', ['--help']);
+  const actions = [...help.matchAll(/^\t(\w+) </gm)].map(([, name]) => `veritysetup ${name}`);
+  const options = help.slice(help.indexOf('--version'), help.indexOf('<action> is one of'));
+  const lines = [...options.matchAll(/^ {2}(?:(-\w), | {4})(--\S+(?: string)?)/gm)].map(
+    ([, short, long]) => `veritysetup\t${short === undefined ? '' : `${short}, `}${long}`,
+  );
+  expect([...actions, ...lines]).toEqual(saved('veritysetup.tsv'));
+  expect(real('veritysetup', ['--usage']).stderr).toBe(poptUsage());
 });
 
 it('fsverity --help says what is saved', () => {

@@ -6,7 +6,15 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
-const programs = ['sealtree', 'ostree', 'mkcomposefs', 'composefs-info', 'fsverity', 'mount.composefs'];
+const programs = [
+  'sealtree',
+  'ostree',
+  'mkcomposefs',
+  'composefs-info',
+  'fsverity',
+  'mount.composefs',
+  'veritysetup',
+];
 
 export default function setup(): (() => void) | undefined {
   if (process.env.SEALTREE_TEST_LINKS !== undefined) return undefined;

@@ -10,7 +10,7 @@ import { SealtreeError } from '../../core/errors.ts';
 import type { Device } from '../../node/device.ts';
 import { openForReading } from '../../verity/devices.ts';
 import { fecCoverage } from '../../verity/fec.ts';
-import { readSuperblock } from '../../verity/verify.ts';
+import { openParity, readSuperblock } from '../../verity/verify.ts';
 import type { Context, Verb } from '../verb.ts';
 import { runAction } from '../verity-action.ts';
 import { fecOf, geometryOf, optionsFor } from '../veritysetup-options.ts';
@@ -71,7 +71,7 @@ function fecLines(
 ) {
   const fec = fecOf(options);
   if (fec === undefined) return undefined;
-  const device = openForReading(fec.path);
+  const device = openParity(fec.path, hash);
   try {
     if (fec.roots === 0) return undefined;
     const onHashDevice = device.identity === hash.identity;

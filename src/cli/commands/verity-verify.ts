@@ -57,7 +57,7 @@ function tell({ fault, repairable, unrepairable }: Verification, stderr: Output)
   if (fault?.kind === 'root') stderr.line('Verification of root hash failed.');
   else if (fault !== undefined) stderr.line('Verification of data area failed.');
   if (unrepairable !== undefined) {
-    stderr.line(unrepairable);
+    stderr.line(unrepairable.message);
     stderr.line('Errors cannot be repaired with FEC device.');
   }
   if (repairable !== undefined && repairable > 0)
@@ -72,5 +72,6 @@ function statusOf({ fault, repairable, unrepairable }: Verification): number {
       ? VERITY_STATUS.parameters
       : VERITY_STATUS.permission;
   }
+  if (unrepairable?.code === 'malformed') return VERITY_STATUS.parameters;
   return repairable === undefined ? VERITY_STATUS.permission : 0;
 }

@@ -75,7 +75,7 @@ export function encodeFec(
  * Looks whether what is covered could be repaired.
  *
  * @param readParity by offset in the parity
- * @param onError hears the place in what is covered, or behind it in the parity, of every byte that is wrong
+ * @param onError hears where in what is covered a byte is wrong, and what it should be
  * @returns how many bytes are wrong
  * @throws SealtreeError `mismatch` if some codeword has more wrong bytes than can be corrected
  */
@@ -83,9 +83,9 @@ export function checkFec(
   geometry: FecGeometry,
   read: ReadCovered,
   readParity: ReadCovered,
-  onError: (offset: number) => void = () => {},
+  onError: (offset: number, value: number) => void = () => {},
 ): number {
-  const { roots, blockSize, rowSize, covered } = geometry;
+  const { roots, blockSize, rowSize } = geometry;
   const rows = CODEWORD_SIZE - roots;
   const computed = new Uint8Array(STRIP * roots);
   const stored = new Uint8Array(STRIP * roots);
@@ -115,10 +115,8 @@ export function checkFec(
         throw new SealtreeError('mismatch', `Failed to repair parity for block ${round}.`);
       }
       errors += corrected;
-      for (let i = 0; i < CODEWORD_SIZE; i++) {
-        if (codeword[i] === before[i]) continue;
-        const at = start + column;
-        onError(i < rows ? i * rowSize + at : covered + at * roots + i - rows);
+      for (let i = 0; i < rows; i++) {
+        if (codeword[i] !== before[i]) onError(i * rowSize + start + column, codeword[i] as number);
       }
     }
   });

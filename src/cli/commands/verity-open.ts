@@ -1,0 +1,52 @@
+/** `verity open`: lets the kernel make a verified block device, as `veritysetup open`. @module */
+import { type ByteString, byteString, displayByteString } from '../../core/bytes/byte-string.ts';
+import { runVeritysetup } from '../../verity/device-mapper.ts';
+import { verityError } from '../../verity/errors.ts';
+import { openVerity, storedRoot } from '../../verity/verify.ts';
+import type { Context, Verb } from '../verb.ts';
+import { checkCall, needRootHash, rootHashOf } from '../verity-action.ts';
+import { fecOffsetOf, geometryOf, optionsFor, optionWords } from '../veritysetup-options.ts';
+
+export const verb: Verb = {
+  tool: 'veritysetup',
+  path: ['verity', 'open'],
+  summary: 'Open a dm-verity device, which the kernel verifies as it is read',
+  operands: 'DATA_DEVICE NAME HASH_DEVICE [ROOT_HASH]',
+  options: optionsFor('open'),
+  description: [
+    "Looks whether the tree on the hash device is one for the root hash, and has the distribution's veritysetup make /dev/mapper/NAME. A wrong root hash is so refused at once: the kernel would notice it at the first read. Blocks are verified when they are read; a read of one that was changed fails.",
+  ],
+  examples: ['sealtree verity open root.img root root.hash --root-hash-file=root.txt'],
+  run: open,
+};
+
+async function open(context: Context): Promise<number> {
+  const { args, options } = context;
+  checkCall('open', context);
+  const [dataPath, name, hashPath, operand] = args as [ByteString, ByteString, ByteString, ByteString?];
+  needRootHash(context, operand);
+  if (name.includes('/'))
+    throw verityError('usage', `Name ${displayByteString(name)} of a device must not have a slash in it.`);
+  checkRoot(context, dataPath, hashPath, operand);
+  return runVeritysetup('open', [...optionWords(options), byteString('--'), ...args]);
+}
+
+/** With error correction, or where changed data is to be read all the same, a changed tree is no reason to refuse. */
+function checkRoot(
+  context: Context,
+  dataPath: ByteString,
+  hashPath: ByteString,
+  operand: ByteString | undefined,
+): void {
+  const { options } = context;
+  const device = openVerity(dataPath, hashPath, geometryOf(options), fecOffsetOf(options));
+  try {
+    const root = rootHashOf(context, operand, device.parameters.digestSize);
+    if (options.has('fec-device') || options.has('ignore-corruption')) return;
+    const stored = storedRoot(device);
+    if (stored?.every((byte, i) => byte === root[i]) !== true)
+      throw verityError('mismatch', 'Verification of root hash failed.');
+  } finally {
+    device.close();
+  }
+}
