@@ -11,18 +11,15 @@ import {
 } from '../src/core/bytes/byte-string.ts';
 import { SealtreeError } from '../src/core/errors.ts';
 import { portableHash } from '../src/core/hash.ts';
-import { MNT_DETACH } from '../src/core/mount/calls.ts';
 import { decideBoot } from '../src/core/verify/boot.ts';
 import type { BootDecision } from '../src/core/verify/boot-decision.ts';
 import type { BootTarget } from '../src/core/verify/boot-target.ts';
 import { bootLine, refusalLines } from '../src/core/verify/explain-boot.ts';
-import { faultError, refusalOf } from '../src/core/verify/fault.ts';
+import { refusalOf } from '../src/core/verify/fault.ts';
 import type { KernelFacts } from '../src/core/verify/kernel.ts';
-import { checkMounted } from '../src/core/verify/mounted.ts';
-import type { MountPlan } from '../src/core/verify/plan.ts';
 import { probeKernel } from '../src/core/verify/probe-kernel.ts';
 import { planSoftReboot } from '../src/core/verify/soft-reboot.ts';
-import { carryOut } from './carry-out.ts';
+import { mountPlan } from './mount-plan.ts';
 import {
   BOOT_MESSAGE_ID,
   DEPLOYMENT_MESSAGE_ID,
@@ -38,7 +35,6 @@ import {
   deviceNumber,
   fileSystemStatus,
   openForReading,
-  removeFile,
   statusIfThere,
   using,
   writeAll,
@@ -51,7 +47,6 @@ const RAMFS_MAGIC = 0x858458f6;
 const TMPFS_MAGIC = 0x01021994;
 const COMMAND_LINE = byteString('/proc/cmdline');
 const COMMAND_LINE_LIMIT = 64 * 1024;
-const MOUNT_TABLE_LIMIT = 16 * 1024 * 1024;
 const ROOT = byteString('/');
 const SYSROOT = byteString('/sysroot');
 
@@ -76,11 +71,7 @@ export function boot(sysroot: ByteString, cmdline: ByteString): Refused | undefi
     kernel,
   });
   if (decision.target !== undefined && decision.plan !== undefined) tellDeployment(decision.target);
-  return follow(decision, kernel, {
-    unfinished: byteString('/sysroot.tmp'),
-    root: sysroot,
-    dictionary: byteString('/run/ostree-booted'),
-  });
+  return follow(decision, kernel);
 }
 
 /**
@@ -96,33 +87,19 @@ export function softReboot(deployment: ByteString): Refused | undefined {
     deployment,
     kernel,
   });
-  const root = byteString('/run/nextroot');
-  return follow(decision, kernel, {
-    unfinished: root,
-    root,
-    dictionary: byteString('/run/ostree/nextroot-booted'),
-  });
+  return follow(decision, kernel);
 }
 
-/** Where things stand when a plan is carried out, or half carried out. */
-interface Places {
-  readonly unfinished: ByteString;
-  readonly root: ByteString;
-  readonly dictionary: ByteString;
-}
-
-function follow(given: BootDecision, kernel: KernelFacts, places: Places): Refused | undefined {
+function follow(given: BootDecision, kernel: KernelFacts): Refused | undefined {
   let decision = given;
   for (const line of decision.notices) print(STDOUT, line);
   if (decision.warnings.length > 0) warn(decision.warnings);
   if (decision.plan !== undefined) {
     try {
-      carryOut(decision.plan, kernel, (message) => print(STDERR, message));
-      look(decision.plan);
+      mountPlan(decision.plan, kernel, (message) => print(STDERR, message));
       tell(PRIORITY.info, BOOT_MESSAGE_ID, [bootLine(decision)]);
       return undefined;
     } catch (error) {
-      takeAway(places);
       if (!(error instanceof SealtreeError)) throw error;
       decision = { ...decision, plan: undefined, refusal: refusalOf(error, 'mounted') };
     }
@@ -130,29 +107,6 @@ function follow(given: BootDecision, kernel: KernelFacts, places: Places): Refus
   const lines = refusalLines(decision);
   tell(PRIORITY.error, REFUSAL_MESSAGE_ID, lines);
   return { lines: [decision.refusal?.message ?? '', ...lines.slice(1)], onRefusal: decision.onRefusal };
-}
-
-/** Success is what the kernel's own table of mounts shows. */
-function look(plan: MountPlan): void {
-  const table = bootSystem.readFile(byteString('/proc/self/mountinfo'), MOUNT_TABLE_LIMIT);
-  const [fault] = checkMounted(plan, byteStringFrom(table ?? new Uint8Array(0)));
-  if (fault !== undefined) throw faultError(fault);
-}
-
-/**
- * Takes away what was mounted before the refusal, so that nothing boots it. When the dictionary is there, no disk is
- * mounted at the place of the new root any more.
- */
-function takeAway({ dictionary, root, unfinished }: Places): void {
-  const finished = bootSystem.kindOf(dictionary) !== undefined;
-  for (const place of finished ? [unfinished, root] : [unfinished]) {
-    try {
-      bootMountCalls.umount(place, MNT_DETACH);
-    } catch {
-      // Nothing is mounted there.
-    }
-  }
-  if (finished) removeFile(dictionary);
 }
 
 /** The kernel's command line without its line end. */

@@ -39,23 +39,29 @@ import {
 /**
  * @param kernelFacts of the kernel that carries it out
  * @param warn told of what went wrong and does not matter
+ * @param done gets every step once it is done
  * @throws SealtreeError `io` or `mismatch`: `what: No such file or directory`
  */
 export function carryOut(
   { steps }: MountPlan,
   kernelFacts: KernelFacts,
   warn: (message: string) => void,
+  done: MountStep[],
 ): void {
   const state: State = { warn, inodes: inodesOf(steps), renamed: new Map() };
   for (const step of steps) {
     if (step.onlyIf !== undefined && statusIfThere(step.onlyIf) === undefined) continue;
     try {
       carryOutStep(step, state);
+      done.push(step);
+      if (step.step === 'mount image') requireErofs(step.at);
     } catch (error) {
       throw explainLack(step, error, describeFailure(step, error), kernelFacts);
     }
   }
 }
+
+const EROFS_MAGIC = 0xe0f5e1e2;
 
 /** An image that cannot be mounted is at fault itself, as far as nothing else is known. */
 function describeFailure(step: MountStep, error: unknown): SealtreeError {
@@ -159,6 +165,20 @@ function mountChecked(fd: number, digest: string | undefined, at: ByteString): v
     }
   }
   mountImage(calls, fd, at);
+}
+
+/** The overlay names its layers by paths alone: nothing would show later that this one is no image. */
+function requireErofs(at: ByteString): void {
+  const type = using(openForReading(at), (directory) => fileSystemStatus(directory).type);
+  if (type === EROFS_MAGIC) return;
+  throw new SealtreeError('mismatch', `${displayByteString(at)} is no EROFS`, {
+    expected: hexNumber(EROFS_MAGIC),
+    found: hexNumber(type),
+  });
+}
+
+function hexNumber(value: number): string {
+  return `0x${value.toString(16)}`;
 }
 
 function mountOverlay(

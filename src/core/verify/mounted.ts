@@ -1,24 +1,32 @@
 /**
  * Holds what is mounted against what was planned: success is reported for what the kernel's own table shows, not
- * for what was asked for. Format of the table: Documentation/filesystems/proc.rst, "/proc/<pid>/mountinfo".
+ * for what was asked for.
  * @module
  */
 import { type ByteString, byteString, displayByteString } from '../bytes/byte-string.ts';
 import type { Fault } from './fault.ts';
+import { type MountEntry, type MountTable, readMountTable } from './mount-table.ts';
 import type { MountPlan, MountStep } from './plan.ts';
 
 /**
  * Compares.
  *
- * @param mountinfo text of /proc/self/mountinfo after the plan was carried out
- * @returns what is not as planned: a mount that is missing, of another kind, with other layers, without
- *   `verity=require`, writable where it should not be, or one too many at or below the new root
+ * @param before text of /proc/self/mountinfo before the plan was carried out
+ * @param after the same afterwards
+ * @returns what is not as planned: a mount that is missing, of another kind, of another place, with other layers,
+ *   without `verity=require`, writable where it should not be or the other way round, one too many below the new root,
+ *   or one that should be gone
+ * @throws SealtreeError `malformed` for what is no such table
  */
-export function checkMounted(plan: MountPlan, mountinfo: ByteString): Fault[] {
-  const expected = expectedMounts(plan);
-  const found = visibleMounts(mountinfo);
+export function checkMounted(plan: MountPlan, before: ByteString, after: ByteString): Fault[] {
+  const { mounts, left } = simulate(plan);
+  const [old, table] = [readMountTable(before), readMountTable(after)];
+  const mountedAt = (path: string) => {
+    const entry = table.at(path);
+    return entry?.path === path ? entry : undefined;
+  };
   const faults: Fault[] = [];
-  const add = (path: string, message: string, wanted?: string, is?: string) =>
+  const add: Add = (path, message, wanted, is) =>
     faults.push({
       name: 'mounted',
       message: `${show(path)}: ${message}`,
@@ -27,51 +35,91 @@ export function checkMounted(plan: MountPlan, mountinfo: ByteString): Fault[] {
       advice:
         'this is the kernel, or somebody else who mounts: boot another entry, and look for units that mount there',
     });
-  for (const [path, mount] of expected) {
-    const entry = found.get(path);
+  for (const [path, mount] of mounts) {
+    const entry = mountedAt(path);
     if (entry === undefined) {
       if (!mount.optional) add(path, 'is not mounted', mount.kind, 'nothing');
       continue;
     }
     if (mount.kind === 'overlay') compareOverlay(path, mount.step, entry, add);
-    else compareBind(path, mount.from, entry, add);
-    if (mount.readonly && !entry.options.includes('ro') && !entry.superOptions.includes('ro'))
-      add(path, 'is writable, but was planned read-only', 'ro', 'rw');
+    else if (mount.kind === 'bind') compareBind(path, mount.source, old, entry, add);
+    else add(path, 'is still mounted', 'nothing', entry.type);
+    compareAccess(path, mount.readonly, entry, add);
   }
-  const root = rootOf(expected);
-  for (const path of found.keys()) {
-    if (!expected.has(path) && path.startsWith(`${root}/`))
-      add(path, 'is a mount that was not planned', 'none', found.get(path)?.type);
+  const root = rootOf(mounts);
+  for (const { path, type } of table.entries) {
+    if (!mounts.has(path) && path.startsWith(`${root}/`) && mountedAt(path) !== undefined)
+      add(path, 'is a mount that was not planned', 'none', type);
+  }
+  for (const path of left.keys()) {
+    const entry = mounts.has(path) ? undefined : mountedAt(path);
+    if (entry !== undefined && old.at(path)?.id !== entry.id)
+      add(path, 'is still mounted', 'nothing', entry.type);
   }
   return faults;
+}
+
+/**
+ * Where mounts of a plan stand that was carried out, as a whole or its first steps, and where they have stood.
+ *
+ * @returns absolute paths; `over` says that something was mounted there before
+ */
+export function plannedMounts(plan: MountPlan): { readonly path: ByteString; readonly over: boolean }[] {
+  const { mounts, left } = simulate(plan);
+  const places = [
+    ...[...left].filter(([, over]) => !over),
+    ...[...mounts].map(([path, { over }]) => [path, over] as const),
+  ];
+  return places.map(([path, over]) => ({ path: byteString(path), over }));
 }
 
 type Add = (path: string, message: string, wanted?: string, is?: string) => void;
 type OverlayStep = Extract<MountStep, { step: 'mount overlay' }>;
 
-type Expected = { readonly readonly: boolean; readonly optional: boolean } & (
+/** A place in the file system that stood at `base` before, in the mount that `base` led to. */
+interface Source {
+  readonly base: string;
+  readonly rest: string;
+}
+
+type Expected = {
+  /** undefined for what the source of a bind was. */
+  readonly readonly: boolean | undefined;
+  readonly optional: boolean;
+  readonly over: boolean;
+} & (
+  | { readonly kind: 'image' }
   | { readonly kind: 'overlay'; readonly step: OverlayStep }
-  /** `from` is a path of the disk as it was mounted first. */
-  | { readonly kind: 'bind'; readonly from: string }
+  | { readonly kind: 'bind'; readonly source: Source }
 );
 
-/** What stands at which path when all steps are done. */
-function expectedMounts({ steps }: MountPlan): Map<string, Expected> {
+interface Simulation {
+  /** What stands at which path when all steps are done. */
+  mounts: Map<string, Expected>;
+  /** Paths that were mount points in between, and whether something was mounted there before. */
+  readonly left: Map<string, boolean>;
+}
+
+function simulate({ steps }: MountPlan): Simulation {
   let mounts = new Map<string, Expected>();
+  const left = new Map<string, boolean>();
   let directory = '/';
   const absolute = (path: string) => normal(path.startsWith('/') ? path : `${directory}/${path}`);
   for (const step of steps) {
-    const optional = step.onlyIf !== undefined;
+    const common = { readonly: undefined, optional: step.onlyIf !== undefined, over: false };
     switch (step.step) {
       case 'change directory':
         directory = absolute(step.path);
         break;
+      case 'mount image':
+        mounts.set(absolute(step.at), { ...common, kind: 'image', readonly: true });
+        break;
       case 'mount overlay':
-        mounts.set(absolute(step.at), { kind: 'overlay', step, readonly: step.readonly, optional });
+        mounts.set(absolute(step.at), { ...common, kind: 'overlay', step, readonly: step.readonly });
         break;
       case 'bind': {
-        const from = sourceOf(absolute(step.from), mounts);
-        mounts.set(absolute(step.at), { kind: 'bind', from, readonly: false, optional });
+        const [from, at] = [absolute(step.from), absolute(step.at)];
+        mounts.set(at, { ...common, kind: 'bind', source: sourceOf(from, mounts), over: from === at });
         break;
       }
       case 'remount': {
@@ -81,31 +129,39 @@ function expectedMounts({ steps }: MountPlan): Map<string, Expected> {
         break;
       }
       case 'unmount':
-        mounts = new Map([...mounts].filter(([path]) => !isWithin(path, absolute(step.path))));
+        mounts = new Map(
+          [...mounts].filter(([path, { over }]) => {
+            const gone = isWithin(path, absolute(step.path));
+            if (gone) left.set(path, over);
+            return !gone;
+          }),
+        );
         break;
       case 'move mount': {
         const [from, to] = [absolute(step.from), absolute(step.to)];
         mounts = new Map(
-          [...mounts].map(([path, mount]) => [
-            isWithin(path, from) ? to + path.slice(from.length) : path,
-            mount,
-          ]),
+          [...mounts].map(([path, mount]) => {
+            if (!isWithin(path, from)) return [path, mount];
+            left.set(path, mount.over);
+            return [to + path.slice(from.length), mount];
+          }),
         );
         break;
       }
       default:
     }
   }
-  return mounts;
+  return { mounts, left };
 }
 
-/** Through binds back to the path that was bound. */
-function sourceOf(path: string, mounts: ReadonlyMap<string, Expected>): string {
+/** Through binds, which are of one mount alone, back to what was bound first. */
+function sourceOf(path: string, mounts: ReadonlyMap<string, Expected>): Source {
   let best = '';
   for (const [at, mount] of mounts)
     if (mount.kind === 'bind' && isWithin(path, at) && at.length > best.length) best = at;
   const mount = mounts.get(best);
-  return mount?.kind === 'bind' ? mount.from + path.slice(best.length) : path;
+  if (mount?.kind !== 'bind') return { base: path, rest: '' };
+  return { base: mount.source.base, rest: mount.source.rest + path.slice(best.length) };
 }
 
 /** The new root: what every other planned mount lies below. */
@@ -113,49 +169,11 @@ function rootOf(expected: ReadonlyMap<string, Expected>): string {
   return [...expected.keys()].reduce((a, b) => (b.length < a.length ? b : a), [...expected.keys()][0] ?? '/');
 }
 
-interface Entry {
-  readonly id: string;
-  readonly parent: string;
-  /** Path in the file system that is mounted. */
-  readonly root: string;
-  readonly options: readonly string[];
-  readonly type: string;
-  readonly source: string;
-  readonly superOptions: readonly string[];
-}
-
-/** The topmost mount at each path. */
-function visibleMounts(mountinfo: ByteString): Map<string, Entry> {
-  const at = new Map<string, Entry[]>();
-  for (const line of mountinfo.split('\n')) {
-    const fields = line.split(' ');
-    const dash = fields.indexOf('-', 6);
-    if (dash < 0) continue;
-    const [id, parent, , root, path, options] = fields as [string, string, string, string, string, string];
-    const [type = '', source = '', superOptions = ''] = fields.slice(dash + 1);
-    const entry: Entry = {
-      id,
-      parent,
-      root: unescaped(root),
-      options: options.split(','),
-      type,
-      source: unescaped(source),
-      superOptions: superOptions.split(',').map(unescaped),
-    };
-    const key = unescaped(path);
-    at.set(key, [...(at.get(key) ?? []), entry]);
-  }
-  const top = new Map<string, Entry>();
-  for (const [path, entries] of at) {
-    const covered = new Set(entries.map(({ parent }) => parent));
-    const visible = entries.find(({ id }) => !covered.has(id)) ?? entries.at(-1);
-    if (visible !== undefined) top.set(path, visible);
-  }
-  return top;
-}
-
-function compareOverlay(path: string, step: OverlayStep, entry: Entry, add: Add): void {
-  if (entry.type !== 'overlay' || entry.source !== step.source) {
+function compareOverlay(path: string, step: OverlayStep, entry: MountEntry, add: Add): void {
+  const twice = SINGLE_OPTIONS.find((option) => valuesOf(entry, option).length > 1);
+  if (twice !== undefined)
+    add(path, `has ${twice} twice`, 'once', valuesOf(entry, twice).map(show).join(' '));
+  if (entry.type !== 'overlay' || entry.root !== '/' || entry.source !== step.source) {
     add(
       path,
       `is ${entry.type} ${show(entry.source)}`,
@@ -167,6 +185,12 @@ function compareOverlay(path: string, step: OverlayStep, entry: Entry, add: Add)
   const verity = optionOf(entry, 'verity') ?? 'off';
   if (step.verity && verity !== 'require')
     add(path, 'is mounted without verity=require', 'verity=require', `verity=${verity}`);
+  // Shown only where they are not what the kernel does by itself.
+  for (const option of step.composefs ? (['metacopy', 'redirect_dir'] as const) : []) {
+    const is = optionOf(entry, option) ?? 'on';
+    if (is !== 'on')
+      add(path, `is mounted with ${option}=${show(is)}`, `${option}=on`, `${option}=${show(is)}`);
+  }
   const { lower, data } = layersOf(entry);
   const planned = [...step.lower, ...step.data];
   const layers = [...lower, ...data];
@@ -184,28 +208,55 @@ function compareOverlay(path: string, step: OverlayStep, entry: Entry, add: Add)
   }
 }
 
-/** A bind shows the path in its file system: how it goes on behind the disk's own root is known. */
-function compareBind(path: string, from: string, { root }: Entry, add: Add): void {
-  const inside = /\/ostree\/deploy\/[^/]+\/deploy\/.*$/.exec(from)?.[0];
-  if (inside !== undefined && root !== inside && !root.endsWith(inside))
-    add(path, `is ${show(root)} of its file system`, show(inside), show(root));
+/** A bind shows the file system, and the path in it, of the mount that its source was in. */
+function compareBind(
+  path: string,
+  { base, rest }: Source,
+  old: MountTable,
+  entry: MountEntry,
+  add: Add,
+): void {
+  const mount = old.at(base);
+  const is = `${show(entry.root)} of file system ${entry.device}`;
+  // The mount below a changed root is not shown, and so is nothing but the end of the path known.
+  const inside = normal(
+    mount === undefined ? base + rest : mount.root + base.slice(mount.path.length) + rest,
+  );
+  const same =
+    mount === undefined
+      ? entry.root.endsWith(inside)
+      : entry.root === inside && entry.device === mount.device;
+  if (!same) add(path, `is ${is}`, `${show(inside)} of file system ${mount?.device ?? 'unknown'}`, is);
 }
 
-function layersOf(entry: Entry): { lower: string[]; data: string[] } {
-  const values = (key: string) =>
-    entry.superOptions
-      .filter((option) => option.startsWith(`${key}=`))
-      .map((option) => option.slice(key.length + 1));
-  const lower = values('lowerdir+');
-  const data = values('datadir+');
-  const [first = '', second] = (values('lowerdir')[0] ?? '').split('::');
+function compareAccess(path: string, readonly: boolean | undefined, { options }: MountEntry, add: Add): void {
+  if (readonly === true && !options.includes('ro'))
+    add(path, 'is writable, but was planned read-only', 'ro', 'rw');
+  if (readonly === false && !options.includes('rw'))
+    add(path, 'is read-only, but was planned writable', 'rw', 'ro');
+}
+
+function layersOf(entry: MountEntry): { lower: string[]; data: string[] } {
+  const lower = valuesOf(entry, 'lowerdir+');
+  const data = valuesOf(entry, 'datadir+');
+  const [first = '', second] = (optionOf(entry, 'lowerdir') ?? '').split('::');
   lower.push(...first.split(':').filter((layer) => layer !== ''));
   if (second !== undefined) data.push(...second.split(/::?/));
   return { lower, data };
 }
 
-function optionOf({ superOptions }: Entry, key: string): string | undefined {
-  return superOptions.find((option) => option.startsWith(`${key}=`))?.slice(key.length + 1);
+/** Options of overlayfs that stand there once, if at all. */
+const SINGLE_OPTIONS = ['lowerdir', 'upperdir', 'workdir', 'verity', 'metacopy', 'redirect_dir'] as const;
+
+function optionOf(entry: MountEntry, key: string): string | undefined {
+  return valuesOf(entry, key)[0];
+}
+
+function valuesOf({ superOptions }: MountEntry, key: string): string[] {
+  const start = `${key}=`;
+  return superOptions
+    .filter((option) => option.startsWith(start))
+    .map((option) => option.slice(start.length));
 }
 
 /** Six X at the end of a name in the plan stand for what mkdtemp put there. */
@@ -227,13 +278,6 @@ function normal(path: string): string {
     else if (part !== '' && part !== '.') out.push(part);
   }
   return `/${out.join('/')}`;
-}
-
-/** Blanks, line ends and backslashes stand there as three octal digits. */
-function unescaped(text: string): string {
-  return text.replace(/\\([0-7]{3})/g, (_, digits: string) =>
-    String.fromCharCode(Number.parseInt(digits, 8)),
-  );
 }
 
 function show(text: string): string {

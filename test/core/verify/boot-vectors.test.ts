@@ -202,13 +202,25 @@ describe('decideBoot, as ostree-prepare-root', () => {
 describe('checkMounted', () => {
   const mounted = Object.keys(CASES).filter((name) => vector(name).status === 0);
 
+  const ROOTFS = '22 1 0:2 / / rw - tmpfs tmpfs rw\n';
+
   /** The vectors have no identifiers, and another commit and directory for each disk. */
   function mountinfo({ mounts }: Vector, { commit }: DeployedDisk): string {
-    const lines = mounts.map(
-      (line, i) => `${30 + i} ${29 + i} 0:${i} ${line.replace(/^DEPLOYMENTS/, '/DEPLOYMENTS')}`,
-    );
-    return `22 1 0:2 / / rw - tmpfs tmpfs rw\n${lines.join('\n')}\n`.replace(/[0-9a-f]{64}(?=\.0)/g, commit);
+    const lines = mounts.map((line, i) => {
+      const device = line.includes(' - ext4 ') ? '8:1' : `0:${i}`;
+      return `${30 + i} ${i === 0 ? 22 : 30} ${device} ${line.replace(/^DEPLOYMENTS/, '/DEPLOYMENTS')}\n`;
+    });
+    // What is mounted in /sysroot/sysroot is a child of that.
+    const inside = lines.findIndex((line) => line.includes(' /sysroot/sysroot '));
+    const text = lines.join('').replace(/^(\d+) 30 (?=.* \/sysroot\/sysroot\/)/gm, `$1 ${30 + inside} `);
+    return `${ROOTFS}${text}`.replace(/[0-9a-f]{64}(?=\.0)/g, commit);
   }
+
+  /** The disk before, which was a directory of another. */
+  const original = ({ mounts }: Vector) => {
+    const root = /DEPLOYMENTS\/\w+/.exec(mounts.join('\n'))?.[0];
+    return byteString(`${ROOTFS}29 22 8:1 /${root} /sysroot rw - ext4 /dev/vda rw\n`);
+  };
 
   it('knows the mounts that ostree-prepare-root made for the same plan', () => {
     expect(mounted.length).toBeGreaterThan(7);
@@ -216,7 +228,10 @@ describe('checkMounted', () => {
       const { found, decision, disk } = decide(name, CASES[name] as Case);
       expect(decision.plan).toBeDefined();
       if (decision.plan !== undefined)
-        expect([name, checkMounted(decision.plan, byteString(mountinfo(found, disk)))]).toEqual([name, []]);
+        expect([
+          name,
+          checkMounted(decision.plan, original(found), byteString(mountinfo(found, disk))),
+        ]).toEqual([name, []]);
     }
   });
 
@@ -291,14 +306,78 @@ describe('checkMounted', () => {
       (text) => `${text}90 30 8:1 / /sysroot rw - ext4 /dev/sdb rw\n`,
       '/sysroot: is ext4 /dev/sdb',
     ],
+    [
+      'another disk',
+      'yes',
+      (text) =>
+        text.replace('8:1 /DEPLOYMENTS/yes /sysroot/sysroot', '8:2 /DEPLOYMENTS/yes /sysroot/sysroot'),
+      '/sysroot/sysroot: is /DEPLOYMENTS/yes of file system 8:2',
+    ],
+    [
+      'another directory of the disk',
+      'yes',
+      (text) => text.replace(' /DEPLOYMENTS/yes /sysroot/sysroot', ' /DEPLOYMENTS /sysroot/sysroot'),
+      '/sysroot/sysroot: is /DEPLOYMENTS of file system 8:1',
+    ],
+    [
+      'a read-only /etc',
+      'yes',
+      (text) => text.replace(' /sysroot/etc rw,', ' /sysroot/etc ro,'),
+      '/sysroot/etc: is read-only, but was planned writable',
+    ],
+    [
+      'an option that stands there twice',
+      'verity',
+      (text) => text.replace('verity=require', 'verity=require,verity=off'),
+      'has verity twice',
+    ],
+    [
+      'no metacopy',
+      'yes',
+      (text) => text.replace('metacopy=on', 'metacopy=off'),
+      'is mounted with metacopy=off',
+    ],
+    [
+      'the image itself, left mounted',
+      'yes',
+      (text) => `${text}90 22 0:90 / /run/ostree/.private/cfsroot-lower ro - erofs none ro\n`,
+      '/run/ostree/.private/cfsroot-lower: is still mounted',
+    ],
   ])('notices %s', (_, name, change, says) => {
     const { found, decision, disk } = decide(name, CASES[name] as Case);
     if (decision.plan === undefined) throw new Error('no plan');
-    const before = mountinfo(found, disk);
-    const after = change(before);
-    expect(after).not.toBe(before);
-    const faults = checkMounted(decision.plan, byteString(after)).map(({ message }) => message);
+    const good = mountinfo(found, disk);
+    const bad = change(good);
+    expect(bad).not.toBe(good);
+    const faults = checkMounted(decision.plan, original(found), byteString(bad)).map(
+      ({ message }) => message,
+    );
     expect(faults.join('\n')).toContain(says);
+  });
+
+  it.each<[string, (text: string) => string]>([
+    ['cut off', (text) => text.slice(0, -1)],
+    ['with a line of something else', (text) => `${text}something else\n`],
+    ['with an identifier twice', (text) => `${text}${text.split('\n')[1]}\n`],
+    ['with more fields', (text) => text.replace('- overlay composefs', '- overlay composefs more')],
+  ])('does not take a table %s', (_, change) => {
+    const { found, decision, disk } = decide('yes', CASES.yes as Case);
+    if (decision.plan === undefined) throw new Error('no plan');
+    const plan = decision.plan;
+    const bad = byteString(change(mountinfo(found, disk)));
+    expect(() => checkMounted(plan, original(found), bad)).toThrow(/^table of mounts/);
+  });
+
+  it('does not mind what is hidden below another mount, or stands elsewhere', () => {
+    const { found, decision, disk } = decide('yes', CASES.yes as Case);
+    if (decision.plan === undefined) throw new Error('no plan');
+    const hidden =
+      '23 22 8:1 / /sysroot rw - ext4 /dev/vda rw\n24 23 8:2 / /sysroot/boot rw - ext4 /dev/vdb rw\n';
+    const text = mountinfo(found, disk)
+      .replace(ROOTFS, ROOTFS + hidden)
+      .replace('30 22 ', '30 23 ');
+    const elsewhere = '90 22 0:90 / /run/credentials\\040of/x ro shared:3 master:4 - ramfs none rw\n';
+    expect(checkMounted(decision.plan, original(found), byteString(text + elsewhere))).toEqual([]);
   });
 
   it('reads what older kernels show', () => {
@@ -306,13 +385,13 @@ describe('checkMounted', () => {
     if (decision.plan === undefined) throw new Error('no plan');
     const text = mountinfo(found, disk).replace(',datadir+=', '::').replace('lowerdir+=', 'lowerdir=');
     expect(text).toContain('lowerdir=/run/ostree/.private/cfsroot-lower::/sysroot/ostree/repo/objects');
-    expect(checkMounted(decision.plan, byteString(text))).toEqual([]);
+    expect(checkMounted(decision.plan, original(found), byteString(text))).toEqual([]);
     // Linux 6.1, where objects are an ordinary layer: enough for `yes`, not for verity.
     const single = text.replace('::', ':');
-    expect(checkMounted(decision.plan, byteString(single))).toHaveLength(1);
+    expect(checkMounted(decision.plan, original(found), byteString(single))).toHaveLength(1);
     const yes = decide('yes', CASES.yes as Case);
     if (yes.decision.plan === undefined) throw new Error('no plan');
     const old = mountinfo(yes.found, yes.disk).replace(',datadir+=', ':').replace('lowerdir+=', 'lowerdir=');
-    expect(checkMounted(yes.decision.plan, byteString(old))).toEqual([]);
+    expect(checkMounted(yes.decision.plan, original(yes.found), byteString(old))).toEqual([]);
   });
 });

@@ -52,13 +52,24 @@ describe('planSoftReboot', () => {
     if (plan === undefined) throw new Error('no plan');
     const deployment =
       '/ostree/deploy/golden/deploy/89824b2792ed896a87e87cf1e913d569dbe0f71718e2d6e6daf0b33681f7fb28.0';
+    const before = [
+      '40 1 0:40 / / ro - overlay composefs ro',
+      '41 40 8:1 /root /sysroot ro - ext4 /dev/sda rw',
+      '',
+    ];
     const mounts = [
-      '50 1 0:50 / /run/nextroot ro - overlay composefs ro,lowerdir+=/run/ostree/.private/cfsroot-lower,datadir+=/sysroot/ostree/repo/objects,verity=require',
+      ...before.slice(0, -1),
+      '50 40 0:50 / /run/nextroot ro - overlay composefs ro,lowerdir+=/run/ostree/.private/cfsroot-lower,datadir+=/sysroot/ostree/repo/objects,verity=require',
       `51 50 8:1 /root${deployment}/etc /run/nextroot/etc rw - ext4 /dev/sda rw`,
       '52 50 8:1 /root /run/nextroot/sysroot ro - ext4 /dev/sda rw',
+      '',
     ].join('\n');
-    expect(checkMounted(plan, byteString(mounts))).toEqual([]);
-    expect(checkMounted(plan, byteString(mounts.replace(',verity=require', '')))).toHaveLength(1);
+    const check = (text: string) => checkMounted(plan, byteString(before.join('\n')), byteString(text));
+    expect(check(mounts)).toEqual([]);
+    expect(check(mounts.replace(',verity=require', ''))).toHaveLength(1);
+    // The bind over /sysroot that a soft reboot needs in between.
+    const again = '53 41 8:1 /root /sysroot ro - ext4 /dev/sda rw\n';
+    expect(check(mounts + again)[0]?.message).toBe('/sysroot: is still mounted');
   });
 
   it('binds /boot only where it is on the disk and the target has a place for it', () => {
