@@ -355,8 +355,8 @@ static napi_value close_digester(napi_env env, napi_callback_info info) {
   return NULL;
 }
 
-/* Node asks for this by name. Nothing is exported to a processor without instructions for SHA-256. */
-__attribute__((visibility("default"))) napi_value napi_register_module_v1(napi_env env, napi_value exports) {
+/* Nothing is exported to a processor without instructions for SHA-256. */
+napi_value napi_register_module_v1(napi_env env, napi_value exports) {
   static const struct {
     const char *name;
     napi_callback function;

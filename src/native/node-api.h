@@ -16,6 +16,9 @@ typedef int napi_status; /* 0 for success */
 typedef napi_value (*napi_callback)(napi_env env, napi_callback_info info);
 typedef void (*napi_finalize)(napi_env env, void *data, void *hint);
 
+/* What Node asks an addon for. */
+__attribute__((visibility("default"))) napi_value napi_register_module_v1(napi_env env, napi_value exports);
+
 napi_status napi_create_function(napi_env, const char *name, size_t length, napi_callback, void *data, napi_value *);
 napi_status napi_set_named_property(napi_env, napi_value object, const char *name, napi_value value);
 napi_status napi_get_cb_info(napi_env, napi_callback_info, size_t *argc, napi_value *argv, napi_value *self, void **data);

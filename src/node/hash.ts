@@ -53,7 +53,8 @@ let byLibcrypto: Hash | undefined;
 /** SHA-256 hashes so many bytes at once; the native part does not divide them. */
 const CHUNK = 64;
 
-function hashByNative({ hashBlocks }: Native): Hash {
+/** By the native part what it has, and the rest by others. */
+export function hashByNative({ hashBlocks }: Native): Hash {
   const takes = (name: string, size: number) => name === 'sha256' && size >= CHUNK && size % CHUNK === 0;
   return hashWith(
     (name, data, target, at) => {
@@ -61,10 +62,9 @@ function hashByNative({ hashBlocks }: Native): Hash {
       else opensslHash.digestInto(name, data, target, at);
     },
     (name, data, size, target, at, salt) => {
-      if (salt.length % CHUNK !== 0) {
+      if (!takes(name, size) || salt.length % CHUNK !== 0) {
         return libcryptoHash().digestBlocksInto?.(name, data, size, target, at, salt) ?? false;
       }
-      if (!takes(name, size)) return false;
       hashBlocks(data, size, target, at, salt);
       return true;
     },

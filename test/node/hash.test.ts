@@ -1,15 +1,25 @@
 /** OpenSSL's hashes in their several ways, against node:crypto. @module */
 import { createHash } from 'node:crypto';
-import { describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { Hash } from '../../src/core/hash.ts';
 import { blockHash, opensslHash } from '../../src/node/hash.ts';
+import { useNative } from '../../src/node/native.ts';
 import { vectorBytes } from '../core/verity/vector-bytes.ts';
+import { WAYS } from '../native-part.ts';
 
-const hash = blockHash();
 const NO_SALT = new Uint8Array(0);
 const expected = (name: string, data: Uint8Array) => createHash(name).update(data).digest('hex');
 const hex = (data: Uint8Array) => Buffer.from(data).toString('hex');
 
-describe.each(['sha256', 'sha512'] as const)('the block hash with %s', (name) => {
+const ways = WAYS.flatMap((way) => (['sha256', 'sha512'] as const).map((name) => ({ ...way, name })));
+
+describe.each(ways)('the block hash $way with $name', ({ part, name }) => {
+  let hash: Hash;
+  beforeAll(() => {
+    useNative(part());
+    hash = blockHash();
+  });
+  afterAll(() => useNative(undefined));
   const length = name === 'sha256' ? 32 : 64;
 
   it.each([0, 1, 55, 56, 63, 64, 65, 256, 4096, 100_000])('digests %d bytes', (size) => {
@@ -41,14 +51,20 @@ describe.each(['sha256', 'sha512'] as const)('the block hash with %s', (name) =>
   });
 });
 
-it('does not write beyond the place for its digests', () => {
-  const data = vectorBytes(8192);
-  expect(() => hash.digestBlocksInto?.('sha256', data, 4096, new Uint8Array(63), 0, NO_SALT)).toThrow(
-    RangeError,
-  );
-  expect(() => hash.digestInto('sha256', data, new Uint8Array(40), 9)).toThrow(RangeError);
-});
+describe.each(WAYS)('the block hash $way', ({ part }) => {
+  beforeAll(() => useNative(part()));
+  afterAll(() => useNative(undefined));
 
-it('is made of functions that are found in libcrypto', () => {
-  expect(hash).not.toBe(opensslHash);
+  it('does not write beyond the place for its digests', () => {
+    const hash = blockHash();
+    const data = vectorBytes(8192);
+    expect(() => hash.digestBlocksInto?.('sha256', data, 4096, new Uint8Array(63), 0, NO_SALT)).toThrow(
+      RangeError,
+    );
+    expect(() => hash.digestInto('sha256', data, new Uint8Array(40), 9)).toThrow(RangeError);
+  });
+
+  it('is made of functions that are found', () => {
+    expect(blockHash()).not.toBe(opensslHash);
+  });
 });

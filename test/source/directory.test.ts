@@ -7,8 +7,10 @@ import { writeImage } from '../../src/core/erofs/writer.ts';
 import type { Inode } from '../../src/core/fs/file-tree.ts';
 import { VerityHash, verityDigest } from '../../src/core/verity/digest.ts';
 import { opensslHash } from '../../src/node/hash.ts';
+import { useNative } from '../../src/node/native.ts';
 import { type ScanOptions, scanDirectory } from '../../src/source/directory.ts';
 import { vectorBytes } from '../core/verity/vector-bytes.ts';
+import { WAYS } from '../native-part.ts';
 import { requires } from '../requires.ts';
 import { expectSuccess, run } from '../run.ts';
 import { makeWideTree, removeDirectory, scratchDirectory } from '../trees.ts';
@@ -32,31 +34,44 @@ const rows = readFileSync(new URL('../vectors/dirscan/dirscan.tsv', import.meta.
       line.split('\t') as [tree: string, options: string, size: string, sha256: string, verity: string],
   );
 
-requires({ root: true }).describe('a scan makes the image of mkcomposefs 1.0.8', () => {
-  beforeAll(() => {
-    makeScanTree(`${scratch}/plain`);
-    makeScanTree(`${scratch}/wh`, { whiteout: true });
+for (const { way, part } of WAYS) {
+  requires({ root: true }).describe(`a scan ${way} makes the image of mkcomposefs 1.0.8`, () => {
+    beforeAll(() => {
+      useNative(part());
+      makeScanTree(`${scratch}/plain`);
+      makeScanTree(`${scratch}/wh`, { whiteout: true });
+    });
+    afterAll(() => {
+      useNative(undefined);
+      for (const name of ['plain', 'wh']) removeDirectory(`${scratch}/${name}`);
+    });
+    it.each(rows)('of %s with %s', async (tree, words, size, _sha256, verity) => {
+      const options: ScanOptions = {
+        ...here,
+        useEpoch: words.includes('--use-epoch'),
+        skipDevices: words.includes('--skip-devices'),
+        xattrs: words.includes('--skip-xattrs') ? 'none' : words.includes('--user-xattrs') ? 'user' : 'all',
+      };
+      const versions = words.includes('--min-version=1')
+        ? ({ minVersion: 1, maxVersion: 1 } as const)
+        : words.includes('--max-version=0')
+          ? ({ minVersion: 0, maxVersion: 0 } as const)
+          : undefined;
+      const hash = new VerityHash(opensslHash);
+      const root = await scanDirectory(byteString(`${scratch}/${tree}`), options);
+      const image = writeImage(root, versions, (chunk) => hash.update(chunk));
+      expect([image.size, hexOf(hash.digest())]).toEqual([Number(size), verity]);
+    });
   });
-  it.each(rows)('of %s with %s', async (tree, words, size, _sha256, verity) => {
-    const options: ScanOptions = {
-      ...here,
-      useEpoch: words.includes('--use-epoch'),
-      skipDevices: words.includes('--skip-devices'),
-      xattrs: words.includes('--skip-xattrs') ? 'none' : words.includes('--user-xattrs') ? 'user' : 'all',
-    };
-    const versions = words.includes('--min-version=1')
-      ? ({ minVersion: 1, maxVersion: 1 } as const)
-      : words.includes('--max-version=0')
-        ? ({ minVersion: 0, maxVersion: 0 } as const)
-        : undefined;
-    const hash = new VerityHash(opensslHash);
-    const root = await scanDirectory(byteString(`${scratch}/${tree}`), options);
-    const image = writeImage(root, versions, (chunk) => hash.update(chunk));
-    expect([image.size, hexOf(hash.digest())]).toEqual([Number(size), verity]);
-  });
-});
+}
 
-describe('a scan', () => {
+describe.each(WAYS)('a scan $way', ({ part }) => {
+  beforeAll(() => useNative(part()));
+  afterAll(() => {
+    useNative(undefined);
+    for (const name of ['bytes', 'wide', 'link']) removeDirectory(`${scratch}/${name}`);
+  });
+
   it('takes names that are not UTF-8', async () => {
     const path = `${scratch}/bytes`;
     mkdirSync(path);

@@ -18,7 +18,8 @@ import {
   treeOffsets,
   treeShape,
 } from '../../../src/core/verity/merkle.ts';
-import { blockHash, opensslHash } from '../../../src/node/hash.ts';
+import { blockHash, hashByNative, opensslHash } from '../../../src/node/hash.ts';
+import { builtNative } from '../../native-part.ts';
 import { vectorBytes } from './vector-bytes.ts';
 
 const rows = readFileSync(new URL('../../vectors/verity/digests.tsv', import.meta.url), 'latin1')
@@ -40,6 +41,7 @@ describe('the digest', () => {
   it.each([
     { name: 'OpenSSL', hash: opensslHash, limit: Number.POSITIVE_INFINITY },
     { name: "OpenSSL's functions for blocks", hash: blockHash(), limit: Number.POSITIVE_INFINITY },
+    { name: 'the native part', hash: hashByNative(builtNative()), limit: Number.POSITIVE_INFINITY },
     { name: 'noble', hash: portableHash, limit: 200_000 },
   ])('is that of fsverity 1.6, computed with $name', ({ hash, limit }) => {
     const wrong = rows.filter(
