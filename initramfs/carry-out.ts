@@ -7,9 +7,10 @@ import {
   type ByteString,
   byteString,
   byteStringFrom,
+  bytesOf,
   displayByteString,
 } from '../src/core/bytes/byte-string.ts';
-import { failedWith, systemCallError, worded } from '../src/core/errno.ts';
+import { failedWith, worded } from '../src/core/errno.ts';
 import { SealtreeError } from '../src/core/errors.ts';
 import { S_IFBLK, S_IFMT } from '../src/core/fs/mode.ts';
 import { encodeVariant } from '../src/core/gvariant/encode.ts';
@@ -21,7 +22,6 @@ import type { BootedEntry, MountPlan, MountStep } from '../src/core/verify/plan.
 import { explainLack } from './kernel-lack.ts';
 import { kernel } from './sys.ts';
 import {
-  bootSystem,
   bootMountCalls as calls,
   changeDirectory,
   deviceNumber,
@@ -142,8 +142,8 @@ function carryOutStep(step: MountStep, state: State): void {
     case 'link to device':
       linkToDevice(step.path, step.of, state.warn);
       return;
-    case 'copy file':
-      replaceFile(step.to, readSmallFile(step.from), step.mode);
+    case 'write file':
+      replaceFile(step.path, bytesOf(step.data), step.mode);
       return;
     case 'write dictionary': {
       const entries = step.entries.map((entry) => [entry.key as ByteString, variantOf(entry, state)]);
@@ -204,12 +204,6 @@ function mountOverlay(
   const options = [`lowerdir=${place(lower)}`, `upperdir=${upper}`, `workdir=${work}`].join(',');
   const flags = MS.silent | (step.readonly ? MS.rdonly : 0);
   calls.mount(step.source, place(step.at), byteString('overlay'), flags, byteString(options));
-}
-
-function readSmallFile(path: ByteString): Uint8Array {
-  const data = bootSystem.readFile(path, 1024 * 1024);
-  if (data === undefined) throw systemCallError('open', 'ENOENT');
-  return data;
 }
 
 /** With its parents; all of them have the mode. */
@@ -328,8 +322,7 @@ function failureOf(step: MountStep): string {
       return `couldn't remove temporary sysroot ${displayByteString(step.path)}`;
     case 'link to device':
       return `failed to create ${displayByteString(step.path)}`;
-    case 'copy file':
-      return `Writing ${displayByteString(step.to)}`;
+    case 'write file':
     case 'write dictionary':
       return `Writing ${displayByteString(step.path)}`;
   }

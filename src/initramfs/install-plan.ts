@@ -14,9 +14,11 @@ import {
   modeOf,
 } from '../core/conf/prepare-root.ts';
 import { SEALED_PATH, type Sealed } from '../core/conf/sealed.ts';
+import { writeSealed } from '../core/conf/write-sealed.ts';
 import { SealtreeError } from '../core/errors.ts';
 import { encodePublicKey, type PublicKey } from '../core/sign/keys.ts';
-import { writeSealed } from './sealed-file.ts';
+
+const SEALED_HEAD = '# Installed by `sealtree initramfs install --sealed`.\n\n';
 
 export interface InstallRequest {
   readonly program: Uint8Array;
@@ -129,7 +131,10 @@ export function planInstall(request: InstallRequest, facts: RootFacts, template:
       : [
           text(
             SEALED_PATH,
-            writeSealed({ ...sealed, trusted: sealed.mode === 'signed' ? keys : request.keys }),
+            byteString(
+              SEALED_HEAD +
+                writeSealed({ ...sealed, trusted: sealed.mode === 'signed' ? keys : request.keys }),
+            ),
           ),
         ]),
     text('/usr/lib/sealtree/initramfs.files', fileList(request, keyPath)),

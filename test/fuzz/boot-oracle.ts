@@ -121,9 +121,8 @@ function writtenBy(step: MountStep): string | undefined {
     case 'remove directory':
     case 'write dictionary':
     case 'link to device':
+    case 'write file':
       return step.path;
-    case 'copy file':
-      return step.to;
     default:
       return undefined;
   }

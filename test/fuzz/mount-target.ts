@@ -126,7 +126,7 @@ function makePlans(): Plan[] {
                 hotfix,
                 legacyReadonly: etc !== '',
                 sysrootWritable: root === '',
-                sealedFile: false,
+                sealedFile: etc === '' ? undefined : byteString('[sealed]\n'),
                 unnamed: true,
               });
           for (const kind of KERNEL_KINDS)

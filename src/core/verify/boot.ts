@@ -12,6 +12,7 @@ import { type ByteString, byteString, byteStringFrom, displayByteString } from '
 import { ostreeTarget } from '../conf/cmdline.ts';
 import { parseKeyfile } from '../conf/keyfile.ts';
 import { loadSealed } from '../conf/sealed.ts';
+import { raiseSealed, writeSealed } from '../conf/write-sealed.ts';
 import { malformed, SealtreeError } from '../errors.ts';
 import type { Hash } from '../hash.ts';
 import type { System } from '../system.ts';
@@ -101,7 +102,7 @@ function decide(inquiry: Inquiry, facts: BootFacts): MountPlan {
     hotfix: system.kindOf(byteString(`${sysroot}${deployment}/.usr-ovl-work`)) !== undefined,
     legacyReadonly,
     sysrootWritable: facts.sysrootWritable,
-    sealedFile: sealed !== undefined,
+    sealedFile: sealed === undefined ? undefined : writeSealed(raiseSealed(sealed, policy)),
     unnamed: facts.deployment === undefined && ostreeTarget(cmdline) === undefined,
   });
 }

@@ -140,8 +140,8 @@ function wordsFor(step: MountStep): string {
       return `remove directory ${show(step.path)}`;
     case 'link to device':
       return `link ${show(step.path)} to the device of ${show(step.of)}`;
-    case 'copy file':
-      return `copy ${show(step.from)} to ${show(step.to)} (mode ${octal(step.mode)})`;
+    case 'write file':
+      return `write ${show(step.path)} (mode ${octal(step.mode)}, ${step.data.length} bytes)`;
     case 'write dictionary':
       return `write ${show(step.path)}: ${step.entries.map(describeEntry).join(', ')}`;
   }

@@ -7,7 +7,6 @@
  */
 import { type ByteString, byteString } from '../bytes/byte-string.ts';
 import type { PrepareRoot } from '../conf/prepare-root.ts';
-import { SEALED_PATH } from '../conf/sealed.ts';
 import { SealtreeError } from '../errors.ts';
 
 export interface MountPlan {
@@ -65,7 +64,12 @@ type Step =
   /** `path` becomes a link to `/dev/block/MAJOR:MINOR` of the disk that `of` is on; failing is no error. */
   | { readonly step: 'link to device'; readonly path: ByteString; readonly of: ByteString }
   /** The whole content of a small file; what is there is replaced. */
-  | { readonly step: 'copy file'; readonly from: ByteString; readonly to: ByteString; readonly mode: number }
+  | {
+      readonly step: 'write file';
+      readonly path: ByteString;
+      readonly data: ByteString;
+      readonly mode: number;
+    }
   /** A GVariant `a{sv}`, entries in this order. */
   | {
       readonly step: 'write dictionary';
@@ -135,8 +139,8 @@ export interface BootPlanFacts {
   readonly legacyReadonly: boolean;
   /** Whether the disk is mounted writable, which a hotfix follows. */
   readonly sysrootWritable: boolean;
-  /** Whether the initramfs is sealed: its sealed file is kept for a soft reboot. */
-  readonly sealedFile: boolean;
+  /** Text of the sealed file that is kept for a soft reboot; undefined if the initramfs is not sealed. */
+  readonly sealedFile: ByteString | undefined;
   /** Whether no kernel argument names the deployment. Then ostree's generator will not find /var either. */
   readonly unnamed: boolean;
 }
@@ -169,7 +173,7 @@ export function planBoot(facts: BootPlanFacts): MountPlan {
   const steps: MountStep[] = [
     directory('/run/ostree', 0o755, false),
     directory(PRIVATE, 0, false),
-    ...(facts.sealedFile ? [keepSealedFile()] : []),
+    ...(facts.sealedFile === undefined ? [] : [keepSealedFile(facts.sealedFile)]),
     { step: 'set propagation', path: path('/'), propagation: 'private', recursive: true },
     directory(TEMPORARY_ROOT, 0o755, true),
     { step: 'change directory', path: deployment },
@@ -334,8 +338,8 @@ function sysrootSteps(
   ];
 }
 
-function keepSealedFile(): MountStep {
-  return { step: 'copy file', from: SEALED_PATH, to: KEPT_SEALED_PATH, mode: 0o644 };
+function keepSealedFile(data: ByteString): MountStep {
+  return { step: 'write file', path: KEPT_SEALED_PATH, data, mode: 0o644 };
 }
 
 function plainOverlay(

@@ -52,12 +52,12 @@ describe('a sealed initramfs', () => {
     expect(decision.onRefusal).toBe('poweroff');
     expect(bootLine(decision)).toContain('; mode signed, sealed; ');
     expect(decision.plan?.steps).toContainEqual({
-      step: 'copy file',
-      from: SEALED_FILE,
-      to: '/run/ostree/sealed.conf',
+      step: 'write file',
+      path: '/run/ostree/sealed.conf',
+      data: expect.stringMatching(/^\[sealed\]\nmode=signed\n/),
       mode: 0o644,
     });
-    expect(decide(bootTree()).plan?.steps.some(({ step }) => step === 'copy file')).toBe(false);
+    expect(decide(bootTree()).plan?.steps.some(({ step }) => step === 'write file')).toBe(false);
   });
 
   it('has a minimum mode', () => {

@@ -18,7 +18,7 @@ function plan(conf: string, facts: Partial<BootPlanFacts> = {}): MountPlan {
     hotfix: false,
     legacyReadonly: false,
     sysrootWritable: true,
-    sealedFile: false,
+    sealedFile: undefined,
     unnamed: false,
     ...facts,
   });

@@ -1,6 +1,10 @@
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { byteString } from '../../../src/core/bytes/byte-string.ts';
+import { hexOf } from '../../../src/core/bytes/hex.ts';
+import { parseSealed } from '../../../src/core/conf/sealed.ts';
 import { portableHash } from '../../../src/core/hash.ts';
+import { decideBoot } from '../../../src/core/verify/boot.ts';
 import { explainPlan } from '../../../src/core/verify/explain.ts';
 import { checkMounted } from '../../../src/core/verify/mounted.ts';
 import { planSoftReboot } from '../../../src/core/verify/soft-reboot.ts';
@@ -128,6 +132,117 @@ describe('planSoftReboot', () => {
     });
     expect(soft(SIGNED, sealed('[sealed]\nmode=wrong\n')).refusal?.check).toBe('sealed file');
     expect(soft(SIGNED, sealed('[sealed]\nmode=wrong\n')).onRefusal).toBe('emergency');
+  });
+
+  describe('of a sealed boot', () => {
+    /** What a boot with this configuration in the initramfs keeps of its sealed file. */
+    const kept = (conf: string, sealed: string) => {
+      const { tree, argument, deployment } = deployedDisk('signed');
+      tree.set(`${deployment}/.ostree.cfs`, file('image', { verity: DIGEST }));
+      tree.set('/usr/lib/ostree/prepare-root.conf', file(conf));
+      tree.set('/usr/lib/sealtree/sealed.conf', file(sealed));
+      tree.set('/etc/ostree/initramfs-root-binding.key', file(`${goldenKey('a')}\n`));
+      const { plan, refusal } = decideBoot(memorySystem(tree), portableHash, {
+        cmdline: byteString(argument),
+        sysroot: byteString('/sysroot'),
+        root: byteString(''),
+        initramfs: true,
+        sysrootWritable: true,
+        kernel: { release: byteString('6.12.0'), features: {} },
+      });
+      const step = plan?.steps.find(({ step }) => step === 'write file');
+      if (step?.step !== 'write file') throw new Error(refusal?.message ?? 'nothing is kept');
+      return step.data;
+    };
+
+    it('is held against what its own configuration demanded beyond the sealed file', () => {
+      const demands = '[composefs]\nenabled=signed\nminimum-timestamp=1600000000\n[etc]\ntransient=true\n';
+      const text = kept(demands, '[sealed]\nmode=verity\n');
+      expect(parseSealed(text, byteString('kept'))).toMatchObject({
+        mode: 'signed',
+        trusted: [{ hex: hexOf(Buffer.from(goldenKey('a'), 'base64')) }],
+        demands: { minimumTimestamp: 1600000000n },
+      });
+      const keep = (tree: MemoryTree) => void tree.set('/run/ostree/sealed.conf', file(text));
+      expect(soft(SIGNED, keep).refusal).toBeUndefined();
+      const verity = soft('[composefs]\nenabled=verity\n[etc]\ntransient=true\n', keep);
+      expect(verity.refusal).toMatchObject({ check: 'mode', expected: 'signed', found: 'verity' });
+      // The key that the target names, and that lies where anybody could put it, does not count.
+      const other = soft(`${SIGNED}[composefs]\nkeypath=/var/key\n`, (tree) => {
+        keep(tree);
+        tree.set('/var/key', file(`${goldenKey('wrong')}\n`));
+      });
+      expect(other.policy?.keys.map(({ hex }) => hex)).toEqual([
+        hexOf(Buffer.from(goldenKey('a'), 'base64')),
+      ]);
+    });
+
+    it('keeps the sealed file where nothing demanded more', () => {
+      const sealed = `[sealed]\nmode=signed\nrefusal=poweroff\n\n[keys]\ntrusted=${goldenKey('a')}\n`;
+      expect(kept(SIGNED, sealed)).toBe(sealed);
+    });
+
+    const value = (...values: string[]) => fc.option(fc.constantFrom(...values), { nil: undefined });
+    const conf = fc
+      .record({
+        enabled: value('signed', 'verity', 'yes', 'maybe', 'no', '0', 'wrong'),
+        keypath: value('/var/key', '/none', '/etc/ostree/initramfs-root-binding.key'),
+        keyfile: value('/var/key'),
+        timestamp: value('0', '1', '1800000000'),
+        metadata: value('', 'version=none'),
+        etc: value('true', 'false'),
+        root: value('transient=true', 'transient-ro=true', 'transient=wrong'),
+        sysroot: value('readonly=false'),
+        sealed: value('[sealed]\nmode=yes\n', '[keys]\ntrusted=\n', '[etc]\nunsigned=allow\n'),
+      })
+      .map(({ enabled, keypath, keyfile, timestamp, metadata, etc, root, sysroot, sealed }) => {
+        const lines = (group: string, values: Readonly<Record<string, string | undefined>>) =>
+          Object.entries(values).reduce(
+            (text, [key, found]) => (found === undefined ? text : `${text}${key}=${found}\n`),
+            `[${group}]\n`,
+          );
+        return [
+          lines('composefs', {
+            enabled,
+            keypath,
+            keyfile,
+            'minimum-timestamp': timestamp,
+            'require-metadata': metadata,
+          }),
+          lines('etc', { transient: etc }),
+          `[root]\n${root ?? ''}\n[sysroot]\n${sysroot ?? ''}\n${sealed ?? ''}`,
+        ].join('');
+      });
+
+    it('is never weaker than the sealed file, whatever the target says', () => {
+      const sealed = `[sealed]\nmode=signed\n[keys]\ntrusted=${goldenKey('a')};${goldenKey('b')}\nrevoked=${goldenKey('b')}\n[composefs]\nminimum-timestamp=1500000000\n`;
+      let planned = 0;
+      fc.assert(
+        fc.property(conf, fc.option(conf, { nil: undefined }), (vendor, own) => {
+          const { plan, policy } = soft(vendor, (tree, deployment) => {
+            tree
+              .set('/run/ostree/sealed.conf', file(sealed))
+              .set('/var/key', file(`${goldenKey('wrong')}\n`));
+            if (own !== undefined) tree.set(`${deployment}/etc/ostree/prepare-root.conf`, file(own));
+          });
+          if (plan === undefined) return;
+          planned++;
+          expect(policy?.mode).toBe('signed');
+          expect(policy?.keys.map(({ hex }) => hex)).toEqual([hexOf(Buffer.from(goldenKey('a'), 'base64'))]);
+          expect(policy?.demands.minimumTimestamp).toBeGreaterThanOrEqual(1500000000n);
+          expect(plan.steps).toContainEqual(expect.objectContaining({ step: 'mount image', digest: DIGEST }));
+          const overlays = plan.steps.filter(({ step }) => step === 'mount overlay');
+          expect(overlays).toEqual([
+            expect.objectContaining({ at: '/run/nextroot', verity: true }),
+            // /etc is taken from the image.
+            expect.objectContaining({ at: '/run/nextroot/etc', lower: ['/run/nextroot/usr/etc'] }),
+          ]);
+          expect(plan.steps.at(-2)).toMatchObject({ path: '/run/nextroot/sysroot', readonly: true });
+        }),
+        { numRuns: 1000 },
+      );
+      expect(planned).toBeGreaterThan(5);
+    });
   });
 
   it('does not let the running command line lower what the target says', () => {

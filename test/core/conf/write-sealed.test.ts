@@ -1,10 +1,10 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { byteString } from '../../src/core/bytes/byte-string.ts';
-import { hexOf } from '../../src/core/bytes/hex.ts';
-import { parseSealed, type Sealed } from '../../src/core/conf/sealed.ts';
-import type { PublicKey } from '../../src/core/sign/keys.ts';
-import { writeSealed } from '../../src/initramfs/sealed-file.ts';
+import { byteString } from '../../../src/core/bytes/byte-string.ts';
+import { hexOf } from '../../../src/core/bytes/hex.ts';
+import { parseSealed, type Sealed } from '../../../src/core/conf/sealed.ts';
+import { writeSealed } from '../../../src/core/conf/write-sealed.ts';
+import type { PublicKey } from '../../../src/core/sign/keys.ts';
 
 /** Public keys of RFC 8032, 7.1, tests 1 to 3. */
 const KEYS = [

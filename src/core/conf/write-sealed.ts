@@ -1,9 +1,11 @@
-/** Writing the sealed file; src/core/conf/sealed.ts reads it. @module */
-import { type ByteString, byteString, displayByteString } from '../core/bytes/byte-string.ts';
-import { setKey } from '../core/conf/keyfile.ts';
-import type { Sealed } from '../core/conf/sealed.ts';
-import { SealtreeError } from '../core/errors.ts';
-import { encodePublicKey, type PublicKey } from '../core/sign/keys.ts';
+/** Writing the sealed file; sealed.ts reads it. @module */
+import { type ByteString, byteString, displayByteString } from '../bytes/byte-string.ts';
+import { SealtreeError } from '../errors.ts';
+import { encodePublicKey, type PublicKey } from '../sign/keys.ts';
+import type { Demands } from './demands.ts';
+import { setKey } from './keyfile.ts';
+import { compareModes, type Mode } from './prepare-root.ts';
+import type { Sealed } from './sealed.ts';
 
 /**
  * The text of the sealed file that says this.
@@ -11,7 +13,7 @@ import { encodePublicKey, type PublicKey } from '../core/sign/keys.ts';
  * @throws SealtreeError `usage` for an argument or a piece of metadata that cannot stand in a list
  */
 export function writeSealed(sealed: Sealed): ByteString {
-  let text = byteString('# Installed by `sealtree initramfs install --sealed`.\n');
+  let text = byteString('');
   const set = (group: string, key: string, value: string | undefined) => {
     if (value !== undefined)
       text = setKey(text, byteString(group), byteString(key), byteString(value), 'sealed.conf');
@@ -31,6 +33,22 @@ export function writeSealed(sealed: Sealed): ByteString {
     );
   set('etc', 'unsigned', sealed.unsignedEtc ? 'allow' : undefined);
   return text;
+}
+
+/** What a boot demanded. */
+export interface Demanded {
+  readonly mode: Mode;
+  /** Whether a signature by one of `keys` had to be there. */
+  readonly signed: boolean;
+  readonly keys: readonly PublicKey[];
+  /** Those of the sealed file among them. */
+  readonly demands: Demands;
+}
+
+/** What holds after a boot: beside what the sealed file says what the configuration in the same initramfs demanded. */
+export function raiseSealed(sealed: Sealed, { mode, signed, keys, demands }: Demanded): Sealed {
+  const isHigher = mode !== 'no' && mode !== 'maybe' && compareModes(mode, sealed.mode) > 0;
+  return { ...sealed, mode: isHigher ? mode : sealed.mode, trusted: signed ? keys : sealed.trusted, demands };
 }
 
 /** Parts of a list are cut at `;` and lose the blanks around them. */
