@@ -262,7 +262,10 @@ describe('a boot', () => {
     const text = '[sealed]\nmode=yes\n[etc]\nunsigned=allow\n';
     const files = { [CONF]: '[composefs]\nenabled=yes\n', [SEALED]: text };
     const found = boot({ program, disk, files, after: 'cat "$R/run/ostree/sealed.conf"' });
-    expect([found.status, found.after]).toEqual([0, text]);
+    expect([found.status, found.after]).toEqual([
+      0,
+      '[sealed]\nmode=yes\nrefusal=poweroff\n\n[etc]\nunsigned=allow\n',
+    ]);
   });
 });
 
