@@ -18,6 +18,7 @@ import { bootLine, refusalLines } from '../src/core/verify/explain-boot.ts';
 import { refusalOf } from '../src/core/verify/fault.ts';
 import type { KernelFacts } from '../src/core/verify/kernel.ts';
 import { probeKernel } from '../src/core/verify/probe-kernel.ts';
+import type { CheckName } from '../src/core/verify/report.ts';
 import { planSoftReboot } from '../src/core/verify/soft-reboot.ts';
 import { mountPlan } from './mount-plan.ts';
 import {
@@ -56,11 +57,14 @@ export interface Refused {
   readonly onRefusal: BootDecision['onRefusal'];
 }
 
-/**
- * @param sysroot where the disk is mounted, and then the deployment
- * @returns undefined if the root file system is mounted as it should be
- */
-export function boot(sysroot: ByteString, cmdline: ByteString): Refused | undefined {
+/** What was decided; `refused` is undefined if the root file system is mounted as it should be. */
+export interface Outcome {
+  readonly decision: BootDecision;
+  readonly refused: Refused | undefined;
+}
+
+/** @param sysroot where the disk is mounted, and then the deployment */
+export function boot(sysroot: ByteString, cmdline: ByteString): Outcome {
   const kernel = probeKernel(bootSystem, bootMountCalls);
   const decision = decideBoot(bootSystem, portableHash, {
     cmdline,
@@ -79,7 +83,7 @@ export function boot(sysroot: ByteString, cmdline: ByteString): Refused | undefi
  *
  * @param deployment the directory of the deployment below /sysroot, without symlinks
  */
-export function softReboot(deployment: ByteString): Refused | undefined {
+export function softReboot(deployment: ByteString): Outcome {
   const kernel = probeKernel(bootSystem, bootMountCalls);
   const decision = planSoftReboot(bootSystem, portableHash, {
     cmdline: readCommandLine(),
@@ -90,20 +94,26 @@ export function softReboot(deployment: ByteString): Refused | undefined {
   return follow(decision, kernel);
 }
 
-function follow(given: BootDecision, kernel: KernelFacts): Refused | undefined {
-  let decision = given;
+function follow(decision: BootDecision, kernel: KernelFacts): Outcome {
   for (const line of decision.notices) print(STDOUT, line);
   if (decision.warnings.length > 0) warn(decision.warnings);
-  if (decision.plan !== undefined) {
-    try {
-      mountPlan(decision.plan, kernel, (message) => print(STDERR, message));
-      tell(PRIORITY.info, BOOT_MESSAGE_ID, [bootLine(decision)]);
-      return undefined;
-    } catch (error) {
-      if (!(error instanceof SealtreeError)) throw error;
-      decision = { ...decision, plan: undefined, refusal: refusalOf(error, 'mounted') };
-    }
+  if (decision.plan === undefined) return { decision, refused: refuse(decision) };
+  try {
+    mountPlan(decision.plan, kernel, (message) => print(STDERR, message));
+    tell(PRIORITY.info, BOOT_MESSAGE_ID, [bootLine(decision)]);
+    return { decision, refused: undefined };
+  } catch (error) {
+    if (!(error instanceof SealtreeError)) throw error;
+    return { decision, refused: refuseAfter(decision, error, 'mounted') };
   }
+}
+
+/** Tells everyone that what was decided did not come about. */
+export function refuseAfter(decision: BootDecision, error: SealtreeError, stage: CheckName): Refused {
+  return refuse({ ...decision, plan: undefined, refusal: refusalOf(error, stage) });
+}
+
+function refuse(decision: BootDecision): Refused {
   const lines = refusalLines(decision);
   tell(PRIORITY.error, REFUSAL_MESSAGE_ID, lines);
   return { lines: [decision.refusal?.message ?? '', ...lines.slice(1)], onRefusal: decision.onRefusal };

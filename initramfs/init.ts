@@ -11,10 +11,10 @@ import {
   utf8ByteString,
 } from '../src/core/bytes/byte-string.ts';
 import { kernelArgument } from '../src/core/conf/cmdline.ts';
-import { errorText, failedWith, worded } from '../src/core/errno.ts';
+import { errorName, errorText, failedWith, worded } from '../src/core/errno.ts';
 import { SealtreeError } from '../src/core/errors.ts';
 import { MS } from '../src/core/mount/calls.ts';
-import { boot, isInitramfs, type Refused, readCommandLine } from './boot.ts';
+import { boot, isInitramfs, type Refused, readCommandLine, refuseAfter } from './boot.ts';
 import { loadModules } from './modules.ts';
 import { PRIORITY, REFUSAL_MESSAGE_ID, tell } from './report.ts';
 import { mountRoot } from './root-device.ts';
@@ -46,7 +46,7 @@ const REFUSAL_SECONDS = 30;
 
 /** Only returns if the init of the system could not be started and nothing else was to be done. */
 export function init(): void {
-  let refused: Refused | undefined;
+  let refused: Refused;
   try {
     requireInitramfs();
     mountKernelFileSystems();
@@ -54,15 +54,15 @@ export function init(): void {
     const cmdline = readCommandLine();
     loadModules();
     mountRoot(cmdline, SYSROOT);
-    refused = boot(SYSROOT, cmdline);
-    if (refused === undefined) switchRoot(cmdline);
+    const outcome = boot(SYSROOT, cmdline);
+    refused = outcome.refused ?? refuseAfter(outcome.decision, switchRoot(cmdline), 'backing files');
   } catch (error) {
     if (!(error instanceof SealtreeError)) throw error;
     refused = { lines: [error.message], onRefusal: 'poweroff' };
     tell(PRIORITY.error, REFUSAL_MESSAGE_ID, refused.lines);
   }
-  for (const line of refused?.lines ?? []) complain(line);
-  if (refused?.onRefusal === 'shell') execute(SHELL, [SHELL]);
+  for (const line of refused.lines) complain(line);
+  if (refused.onRefusal === 'shell') execute(SHELL, [SHELL]);
   sleep(REFUSAL_SECONDS);
   powerOff();
 }
@@ -132,7 +132,8 @@ function isOpen(fd: number): boolean {
 
 const MOVED = ['/dev', '/proc', '/sys', '/run'];
 
-function switchRoot(cmdline: ByteString): void {
+/** Makes the new root the root, and becomes its init. @returns why not */
+function switchRoot(cmdline: ByteString): SealtreeError {
   for (const path of MOVED) {
     const target = byteString(SYSROOT + path);
     if (bootSystem.kindOf(target) !== 'directory') continue;
@@ -155,10 +156,17 @@ function switchRoot(cmdline: ByteString): void {
   const named = kernelArgument(cmdline, 'init');
   const candidates = named === undefined ? INITS.map((path) => byteString(path)) : [named];
   const failures = candidates.map((path) => {
-    const failure = execute(path, [path, ...extraWords()]);
-    return `${displayByteString(path)}: ${errorText(failure)}`;
+    const error = execute(path, [path, ...extraWords()]);
+    return {
+      file: displayByteString(path),
+      error,
+      message: `${displayByteString(path)}: ${errorText(error)}`,
+    };
   });
-  throw new SealtreeError('missing', `no init: ${failures.join('; ')}`);
+  const message = `no init: ${failures.map((failure) => failure.message).join('; ')}`;
+  // What the disk holds of it is not what was signed.
+  const changed = failures.find(({ error }) => errorName(error) === 'EIO');
+  return new SealtreeError('missing', message, changed === undefined ? {} : { file: changed.file });
 }
 
 /** What the kernel handed to /init because it meant nothing to itself: `single`, say. */
@@ -166,7 +174,7 @@ function extraWords(): readonly ArrayBuffer[] {
   return rawCommandLine.slice(1);
 }
 
-/** Becomes another program. @returns the error number for which it did not: of EIO, that its content is not what it was */
+/** Becomes another program. @returns the error number for which it did not */
 function execute(path: ByteString, words: readonly (ByteString | ArrayBuffer)[]): number {
   const raw = words.map((word) => (typeof word === 'string' ? cString(word) : word));
   return -kernel.execve(

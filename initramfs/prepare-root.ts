@@ -6,7 +6,7 @@
  */
 import { byteString, bytesOf, displayByteString, utf8ByteString } from '../src/core/bytes/byte-string.ts';
 import { SealtreeError } from '../src/core/errors.ts';
-import { boot, type Refused, readCommandLine, softReboot } from './boot.ts';
+import { boot, type Outcome, readCommandLine, softReboot } from './boot.ts';
 import { init } from './init.ts';
 import { commandLine, kernel, succeed } from './sys.ts';
 import { writeAll } from './system.ts';
@@ -32,7 +32,7 @@ function main(): void {
 }
 
 /** What is thrown is printed behind the program's name, and the exit status is 1. */
-function finish(refused: Refused | undefined): void {
+function finish({ refused }: Outcome): void {
   if (refused !== undefined) throw new SealtreeError('mismatch', refused.lines.join('\n'));
 }
 

@@ -158,10 +158,21 @@ needs.describe('a tree that was sealed', () => {
     task.meta.boot = { expected: 'I/O error for the file', seen: 'I/O error, others read', seconds };
   });
 
+  it('says which file was changed, and whose key protects it, where that is its init', async ({ task }) => {
+    changed('init.raw', 'usr/sbin/init', 100);
+    const { shown, seconds } = await boot('init.raw');
+    expect(shown).not.toContain('BOOTED');
+    expect(shown).toMatch(/boot refused: no init: \/sbin\/init: Input\/output error/);
+    expect(shown).toMatch(/ {2}file: {5}\/sbin\/init$/m);
+    expect(shown).toContain(`  key:      ${facts.publicKey}`);
+    task.meta.boot = { expected: 'refused', seen: 'no init: /sbin/init: Input/output error', seconds };
+  });
+
   it('does not boot with a changed descriptor of its image', async ({ task }) => {
     changed('image.raw', '.ostree.cfs', 'root hash');
     const { shown, seconds } = await boot('image.raw');
     expect(shown).not.toContain('BOOTED');
+    expect(shown).toContain(`  key:      ${facts.publicKey}`);
     task.meta.boot = {
       expected: 'refused',
       seen: /refused: (.*)$/m.exec(shown)?.[1] ?? 'refused',

@@ -27,7 +27,7 @@ export function refusalLines(decision: BootDecision): string[] {
   const { refusal } = decision;
   if (refusal === undefined) return [];
   const { check, message, expected, found, advice } = refusal;
-  const file = fileOf(decision, check);
+  const file = refusal.file ?? fileOf(decision, check);
   const keys = keysOf(decision);
   return [
     `boot refused: ${message}`,
@@ -58,7 +58,12 @@ export function bootJson(decision: BootDecision): unknown {
     refusal:
       refusal === undefined
         ? null
-        : { ...refusal, expected: refusal.expected ?? null, found: refusal.found ?? null },
+        : {
+            ...refusal,
+            expected: refusal.expected ?? null,
+            found: refusal.found ?? null,
+            file: refusal.file ?? fileOf(decision, refusal.check) ?? null,
+          },
     warnings,
     unsigned: unsigned.map(({ path, why, present }) => ({ path: displayByteString(path), why, present })),
   };

@@ -12,6 +12,8 @@ export interface Fault {
   readonly message: string;
   readonly expected?: string | undefined;
   readonly found?: string | undefined;
+  /** The file that it is about, if `name` alone does not say. */
+  readonly file?: string | undefined;
   /** What to do next, if it is not what {@link ADVICE} says for every failure of this check. */
   readonly advice?: string | undefined;
 }
@@ -35,14 +37,17 @@ const ADVICE: Readonly<Partial<Record<CheckName, string>>> = {
   etc: 'set etc.transient=true in prepare-root.conf, or [etc] unsigned=allow in the sealed file',
   'minimum timestamp': 'boot a newer deployment',
   'required metadata': 'boot a deployment of this product',
+  'backing files':
+    'boot another deployment; from another system `sealtree image verify DISK` names every file that was changed',
 };
 
 /** A failed check as the exception that ends the decision. */
-export function faultError({ name, message, expected, found, advice }: Fault): SealtreeError {
+export function faultError({ name, message, expected, found, file, advice }: Fault): SealtreeError {
   return new SealtreeError('mismatch', message, {
     check: name,
     ...(expected === undefined ? {} : { expected }),
     ...(found === undefined ? {} : { found }),
+    ...(file === undefined ? {} : { file }),
     ...(advice === undefined ? {} : { advice }),
   });
 }
@@ -53,18 +58,21 @@ export interface Refusal {
   readonly message: string;
   readonly expected: string | undefined;
   readonly found: string | undefined;
+  /** The file that it is about, if the check alone does not say. */
+  readonly file: string | undefined;
   readonly advice: string;
 }
 
 /** @param stage the check that was being made, for errors that name none */
 export function refusalOf(error: SealtreeError, stage: CheckName): Refusal {
-  const { check, expected, found, advice } = error.detail;
+  const { check, expected, found, file, advice } = error.detail;
   const name = (check as CheckName | undefined) ?? stage;
   return {
     check: name,
     message: error.message,
     expected: expected === undefined ? undefined : String(expected),
     found: found === undefined ? undefined : String(found),
+    file: file === undefined ? undefined : String(file),
     advice: advice === undefined ? (ADVICE[name] ?? 'boot another deployment') : String(advice),
   };
 }

@@ -12,7 +12,7 @@ import { readEvidence } from './boot-commit.ts';
 import { type Inquiry, type JudgedDeployment, judgeDeployment } from './boot-decision.ts';
 import type { BootPolicy } from './boot-policy.ts';
 import { type BootTarget, misplaced, realPath, targetAt } from './boot-target.ts';
-import { faultError, type Judge, makeJudge } from './fault.ts';
+import { faultError, type Judge, makeJudge, type Refusal, refusalOf } from './fault.ts';
 import type { KernelFacts } from './kernel.ts';
 
 /** Bounds of the search: whoever fills a disk with deployments does not keep the boot busy. */
@@ -41,9 +41,11 @@ export function searchTarget(
 ): { target: BootTarget; judged: JudgedDeployment } {
   const { system, judge } = inquiry;
   const targets = deploymentsBelow(system, sysroot);
-  const candidates = targets.flatMap((target) => candidateOf(system, target, repo, judge));
+  const failures: Failure[] = [];
+  const candidates = targets.flatMap((target) => candidateOf(inquiry, target, repo, failures));
   candidates.sort(newestFirst);
-  let reason = '';
+  // Those that nobody can tell the age of come last.
+  const unreadable = failures.splice(0);
   for (const { target } of candidates.slice(0, MAX_TRIED)) {
     const trial: Inquiry = { ...inquiry, judge: makeJudge() };
     try {
@@ -55,19 +57,33 @@ export function searchTarget(
       inquiry.unsigned = trial.unsigned;
       return { target, judged };
     } catch (error) {
-      const message = passOver(target, error, judge);
-      reason ||= `; the newest: ${message}`;
+      failures.push(passOver({ ...trial, target }, error, judge));
     }
   }
   const found = `${targets.length} deployments, ${Math.min(candidates.length, MAX_TRIED)} tried`;
-  throw new SealtreeError(
-    'missing',
-    `No ostree target found: no kernel argument names one, and no deployment is good (${found})${reason}`,
-    {
-      expected: 'a deployment whose commit is signed with a trusted key, and whose image is what it names',
-      found,
-    },
-  );
+  const message = `No ostree target found: no kernel argument names one, and no deployment is good (${found})`;
+  const [newest] = [...failures, ...unreadable];
+  if (newest === undefined) {
+    const expected =
+      'a deployment whose commit is signed with a trusted key, and whose image is what it names';
+    throw new SealtreeError('missing', message, { expected, found });
+  }
+  // What is wrong with this one is what has to be mended.
+  const { trial, refusal } = newest;
+  inquiry.target = trial.target;
+  inquiry.commit = trial.commit;
+  inquiry.signer = trial.signer;
+  throw faultError({
+    ...refusal,
+    name: refusal.check,
+    message: `${message}; the newest: ${refusal.message}`,
+  });
+}
+
+/** A deployment that was passed over, how far it was judged, and why. */
+interface Failure {
+  readonly trial: Inquiry & { readonly target: BootTarget };
+  readonly refusal: Refusal;
 }
 
 function deploymentsBelow(system: System, sysroot: ByteString): BootTarget[] {
@@ -91,21 +107,26 @@ function deploymentsBelow(system: System, sysroot: ByteString): BootTarget[] {
 }
 
 /** What its commit says of its age is checked later, with all else. */
-function candidateOf(system: System, target: BootTarget, repo: ByteString, judge: Judge): Candidate[] {
+function candidateOf(
+  inquiry: Inquiry,
+  target: BootTarget,
+  repo: ByteString,
+  failures: Failure[],
+): Candidate[] {
   try {
-    const evidence = readEvidence(system, repo, target.commit);
+    const evidence = readEvidence(inquiry.system, repo, target.commit);
     if (evidence === undefined) return [];
     return [{ target, timestamp: decodeCommit(evidence.data, `${target.commit}.commit`).timestamp }];
   } catch (error) {
-    passOver(target, error, judge);
+    failures.push(passOver({ ...inquiry, target, stage: 'signature' }, error, inquiry.judge));
     return [];
   }
 }
 
-function passOver({ deployment }: BootTarget, error: unknown, judge: Judge): string {
+function passOver(trial: Failure['trial'], error: unknown, judge: Judge): Failure {
   if (!(error instanceof SealtreeError)) throw error;
-  judge.warn('deployment', `${displayByteString(deployment)} is passed over: ${error.message}`);
-  return error.message;
+  judge.warn('deployment', `${displayByteString(trial.target.deployment)} is passed over: ${error.message}`);
+  return { trial, refusal: refusalOf(error, trial.stage) };
 }
 
 /** Of the same age: the one deployed last has the higher serial. */

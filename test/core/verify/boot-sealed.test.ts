@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { COMPOSEFS_DIGEST_KEY } from '../../../src/core/ostree/metadata.ts';
-import { bootLine } from '../../../src/core/verify/explain-boot.ts';
+import { bootLine, refusalLines } from '../../../src/core/verify/explain-boot.ts';
 import {
   addCommit,
   addDeployment,
@@ -364,14 +364,30 @@ describe('without ostree= among the arguments', () => {
     });
     expectRefusal(
       bad,
-      'deployment',
+      'signature',
       /No ostree target found: .*\(4 deployments, 4 tried\); the newest: .*No commitmeta/,
+    );
+    // As where it was named: what is to be mended.
+    const { checksum } = recent;
+    expect(refusalLines(bad)).toContain(
+      `  file:     /ostree/repo/objects/${checksum.slice(0, 2)}/${checksum.slice(2)}.commit`,
+    );
+    expect(refusalLines(bad).join('\n')).toMatch(
+      /^ {2}booting: {2}os commit .*\n[^]*^ {2}key: {6}[0-9a-f]{64}$/m,
     );
     const many = search((tree) => {
       for (let i = 0; i < 20; i++)
         addDeployment(tree, makeCommit({ timestamp: 1_800_000_000 + i, keys: ['b'] }));
     });
-    expectRefusal(many, 'deployment', '24 deployments, 8 tried');
+    expectRefusal(many, 'signature', '24 deployments, 8 tried');
+    const unreadable = search((tree) => {
+      for (const path of [...tree.keys()]) if (path.endsWith('.commit')) tree.set(path, file('garbage'));
+    });
+    expectRefusal(unreadable, 'signature', /\(4 deployments, 0 tried\); the newest: [0-9a-f]{64}\.commit: /);
+    const none = search((tree) => {
+      for (const path of [...tree.keys()]) if (path.includes('/ostree/deploy/')) tree.delete(path);
+    });
+    expectRefusal(none, 'deployment', /\(0 deployments, 0 tried\)$/);
     const flood = search((tree) => {
       for (let i = 0; i < 70; i++) tree.set(deploymentAt(i.toString(16).padStart(64, '0')), DIRECTORY);
     });
