@@ -373,7 +373,7 @@ describe('without ostree= among the arguments', () => {
       `  file:     /ostree/repo/objects/${checksum.slice(0, 2)}/${checksum.slice(2)}.commit`,
     );
     expect(refusalLines(bad).join('\n')).toMatch(
-      /^ {2}booting: {2}os commit .*\n[^]*^ {2}key: {6}[0-9a-f]{64}$/m,
+      /^ {2}booting: {2}os commit .*\n[\s\S]*^ {2}key: {6}[0-9a-f]{64}$/m,
     );
     const many = search((tree) => {
       for (let i = 0; i < 20; i++)
