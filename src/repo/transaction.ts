@@ -15,14 +15,11 @@ import {
   constants,
   fsyncSync,
   linkSync,
-  lstatSync,
   mkdirSync,
   openSync,
-  readdirSync,
   readFileSync,
   rmSync,
   statfsSync,
-  utimesSync,
 } from 'node:fs';
 import { type ByteString, byteString, displayByteString } from '../core/bytes/byte-string.ts';
 import { hexOf } from '../core/bytes/hex.ts';
@@ -33,13 +30,15 @@ import { fsPath, joinPath } from '../node/fs-path.ts';
 import { opensslHash } from '../node/hash.ts';
 import { ioError, isErrno } from '../node/io-error.ts';
 import { onExit } from '../node/on-exit.ts';
-import { makeDirectoryAt, renameat2, syncfs } from '../node/syscalls.ts';
+import { renameat2, syncfs } from '../node/syscalls.ts';
 import { writeContent } from './content-writer.ts';
 import { FOLDER_MODE } from './init.ts';
-import { type HeldLock, lockRepository, tryLockFolder } from './lock.ts';
+import { type HeldLock, lockRepository } from './lock.ts';
 import { type ObjectStore, ObjectWriter, writeFully } from './object-store.ts';
+import { publishStaged, syncObjectFolders } from './publish.ts';
 import { writeRefs } from './refs-writer.ts';
 import type { Repo } from './repo.ts';
+import { allocateStaging, cleanTemporaries, removeStaging, removeTree, type Staging } from './staging.ts';
 import { type WriteSettings, writeSettings } from './write-settings.ts';
 
 const { O_RDONLY, O_DIRECTORY, W_OK } = constants;
@@ -65,8 +64,6 @@ interface Held {
   /** Unregisters the clean-up that a signal would start. */
   forget(): void;
 }
-
-const STAGING_PREFIX = 'staging-';
 
 /**
  * Refuses a repository that this user may not write to.
@@ -95,7 +92,6 @@ export class Transaction {
   readonly #writer: ObjectWriter;
   readonly #held: Held;
   readonly #fsync: boolean;
-  readonly #bootPrefix: string;
   readonly #refs = new Map<ByteString, string | undefined>();
   #open = true;
 
@@ -112,7 +108,6 @@ export class Transaction {
     this.#writer = new ObjectWriter(store);
     this.#held = held;
     this.#fsync = options.fsync ?? settings.fsync;
-    this.#bootPrefix = bootPrefix();
   }
 
   /**
@@ -254,7 +249,7 @@ export class Transaction {
     if (this.#fsync) guarded('fsync objdirs: fsync', () => syncObjectFolders(objects));
     writeRefs(this.#repo, this.#refs, { temporary: staging, sync: this.#fsync });
     this.#close();
-    cleanTemporaries(path, this.settings.tmpExpiry, this.#bootPrefix);
+    cleanTemporaries(path, this.settings.tmpExpiry);
     rmSync(fsPath(joinPath(path, byteString('transaction'))), { force: true });
     for (const lock of this.#held.locks) lock.release();
   }
@@ -302,160 +297,6 @@ function availableBlocks(path: ByteString, { minFreeSpace }: WriteSettings) {
   const freeBlocks = new SharedArrayBuffer(8);
   new BigInt64Array(freeBlocks)[0] = free > 0n ? free : 0n;
   return { blockSize: Number(bsize), freeBlocks };
-}
-
-interface Staging {
-  readonly path: ByteString;
-  readonly lock: HeldLock;
-}
-
-/** Takes over a folder of this boot that no process has the lock of, or makes one. */
-function allocateStaging(tmp: ByteString): Staging {
-  const prefix = bootPrefix();
-  for (const name of readdirSync(fsPath(tmp), 'latin1')) {
-    if (!name.startsWith(prefix) || name.endsWith('-lock')) continue;
-    const path = joinPath(tmp, byteString(name));
-    const lock = tryLockFolder(path);
-    if (lock === undefined) continue;
-    const now = new Date();
-    utimesSync(fsPath(path), now, now);
-    return { path, lock };
-  }
-  for (;;) {
-    const path = joinPath(tmp, byteString(prefix + randomLetters(6)));
-    try {
-      mkdirSync(fsPath(path), FOLDER_MODE);
-    } catch (error) {
-      if (isErrno(error, 'EEXIST')) continue;
-      throw ioError('mkdirat', error);
-    }
-    // Another process may have found the new folder and locked it first: it then owns it.
-    const lock = tryLockFolder(path);
-    if (lock !== undefined) return { path, lock };
-  }
-}
-
-let boot: string | undefined;
-
-function bootPrefix(): string {
-  boot ??= process.env.OSTREE_BOOTID ?? readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim();
-  return `${STAGING_PREFIX}${boot}-`;
-}
-
-const LETTERS = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789';
-
-function randomLetters(count: number): string {
-  return Array.from(randomBytes(count), (byte) => LETTERS[byte % LETTERS.length]).join('');
-}
-
-const TWO_DIGITS = /^[0-9a-f]{2}$/;
-
-/**
- * Renames what is staged into `objects`: a whole folder at once where there is none of its name yet. Commits come
- * last, so that there is none without its objects if the process dies on the way.
- */
-function publishStaged({ objects, staging, stagingPath }: ObjectStore): void {
-  const commits: ByteString[] = [];
-  for (const folder of readdirSync(fsPath(stagingPath), 'latin1') as ByteString[]) {
-    if (!TWO_DIGITS.test(folder)) continue;
-    const names = readdirSync(fsPath(joinPath(stagingPath, folder)), 'latin1');
-    const hasCommit = names.some((name) => name.endsWith('.commit'));
-    if (hasCommit) ensureObjectFolder(objects, folder);
-    else if (renameUnlessThere(folder, folder, [staging, objects])) continue;
-    for (const name of names) {
-      const path = byteString(`${folder}/${name}`);
-      if (name.endsWith('.commit')) commits.push(path);
-      // Detached metadata is named after its commit, not its content: the new one replaces the old one.
-      else if (name.endsWith('.commitmeta')) renameat2(path, path, 'replace', [staging, objects]);
-      else renameUnlessThere(path, path, [staging, objects]);
-    }
-  }
-  for (const path of commits) renameUnlessThere(path, path, [staging, objects]);
-}
-
-function ensureObjectFolder(objects: number, folder: ByteString): void {
-  try {
-    makeDirectoryAt(objects, folder, 0o777);
-  } catch (error) {
-    if (!isErrno(error, 'EEXIST')) throw error;
-  }
-}
-
-/** @returns false if the target is there already */
-function renameUnlessThere(
-  from: ByteString,
-  to: ByteString,
-  directories: readonly [number, number],
-): boolean {
-  try {
-    renameat2(from, to, 'noreplace', directories);
-    return true;
-  } catch (error) {
-    if (isErrno(error, 'EEXIST')) return false;
-    throw error;
-  }
-}
-
-/**
- * All of them, not only those written to: an object found to be there may have been renamed a moment ago by
- * a process that has not come to synchronise its folder.
- */
-function syncObjectFolders(objects: number): void {
-  const path = `/proc/self/fd/${objects}`;
-  for (const folder of readdirSync(path, 'latin1')) {
-    if (TWO_DIGITS.test(folder)) syncFolder(byteString(`${path}/${folder}`));
-  }
-  fsyncSync(objects);
-}
-
-function syncFolder(path: ByteString): void {
-  const fd = openFolder(path);
-  try {
-    fsyncSync(fd);
-  } finally {
-    closeSync(fd);
-  }
-}
-
-/** Removes staging folders of earlier boots, locks without a folder, and whatever else in `tmp` has grown old. */
-function cleanTemporaries(repo: ByteString, expiry: number, currentBoot: string): void {
-  const tmp = joinPath(repo, byteString('tmp'));
-  const now = Date.now() / 1000;
-  for (const name of readdirSync(fsPath(tmp), 'latin1')) {
-    if (name === 'cache') continue;
-    const path = joinPath(tmp, byteString(name));
-    const stat = lstatSync(fsPath(path), { throwIfNoEntry: false });
-    if (stat === undefined) continue;
-    if (name.startsWith(STAGING_PREFIX) && stat.isDirectory()) {
-      if (!name.startsWith(currentBoot)) removeUnlocked(path);
-    } else if (name.startsWith(STAGING_PREFIX) && name.endsWith('-lock')) {
-      removeOrphanedLock(byteString(path.slice(0, -'-lock'.length)));
-    } else if (now - stat.mtimeMs / 1000 > expiry) {
-      removeTree(path);
-    }
-  }
-}
-
-function removeUnlocked(path: ByteString): void {
-  const lock = tryLockFolder(path);
-  if (lock === undefined) return;
-  removeTree(path);
-  lock.release();
-}
-
-/** A process that dies between the removal of its folder and that of the lock leaves the lock. */
-function removeOrphanedLock(folder: ByteString): void {
-  if (lstatSync(fsPath(folder), { throwIfNoEntry: false }) === undefined) tryLockFolder(folder)?.release();
-}
-
-function removeStaging({ path, lock }: Staging): void {
-  removeTree(path);
-  lock.release();
-}
-
-/** Tries again while a worker thread still puts something into it. */
-function removeTree(path: ByteString): void {
-  rmSync(fsPath(path), { recursive: true, force: true, maxRetries: 10, retryDelay: 20 });
 }
 
 function linkInto(source: ByteString, target: ByteString): boolean {

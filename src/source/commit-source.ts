@@ -7,18 +7,11 @@
  * @module
  */
 import { closeSync } from 'node:fs';
-import { findImageDigest, rememberImageDigest } from '../cache/image-digests.ts';
-import { ObjectFacts } from '../cache/object-facts.ts';
-import { SourceCache } from '../cache/source-cache.ts';
 import { type ByteString, byteString, displayByteString } from '../core/bytes/byte-string.ts';
 import { malformed } from '../core/errors.ts';
 import { isDirectory, isRegular, isSymlink } from '../core/fs/mode.ts';
-import type { ComposefsFile } from '../core/ostree/composefs-tree.ts';
-import { type Dirmeta, encodeDirmeta } from '../core/ostree/dirmeta.ts';
-import type { Dirtree } from '../core/ostree/dirtree.ts';
 import { validateFilename } from '../core/ostree/dirtree.ts';
 import type { FileHeader } from '../core/ostree/file-header.ts';
-import type { ObjectSize } from '../core/ostree/sizes.ts';
 import {
   DirectoryWalk,
   DT_DIR,
@@ -29,51 +22,33 @@ import {
   readEntries,
 } from '../node/directory.ts';
 import { ioError } from '../node/io-error.ts';
-import { type FileStatus, IDENTITY_WORDS, packIdentity, readIdentity, statAt } from '../node/syscalls.ts';
+import { type FileStatus, statAt } from '../node/syscalls.ts';
 import { readFileXattrs } from '../repo/file-xattrs.ts';
-import {
-  ensureDirectory,
-  type MutableTree,
-  makeTree,
-  overlayTree,
-  putFile,
-  writeTree,
-} from '../repo/mutable-tree.ts';
-import { ObjectIndex } from '../repo/object-index.ts';
+import { ensureDirectory, type MutableTree, makeTree, overlayTree, putFile } from '../repo/mutable-tree.ts';
 import type { Repo } from '../repo/repo.ts';
 import type { Transaction } from '../repo/transaction.ts';
 import { BatchRunner } from './batch-runner.ts';
-import type { CommitJobSettings, FilesBatch, MadeBatch, MadeObject, ObjectRequest } from './commit-job.ts';
-import { composefsDigestOf } from './composefs-digest.ts';
+import type { CommitJobSettings, MadeBatch, MadeObject, ObjectRequest } from './commit-job.ts';
 import { BATCH_NAMES, FileBatches, FileCollector, type Result } from './file-batches.ts';
 import { hardLinkKey } from './link-cache.ts';
 import { type ModeChange, type Modifier, modified } from './modifier.ts';
 import type { PathRules } from './path-rules.ts';
+import { RememberedFiles } from './remembered-files.ts';
+import { type Root, TreeObjects, type TreeObjectsOptions, TYPICAL_SIZE } from './tree-objects.ts';
 
-export interface CommitSourceOptions {
+export interface CommitSourceOptions extends TreeObjectsOptions {
   readonly modifier: Modifier;
   readonly rules: PathRules;
-  /** Whether the fs-verity digests of all files are wanted. */
-  readonly verity: boolean;
-  /** Whether the sizes of all objects are wanted. */
-  readonly sizes: boolean;
   /** Files of the repository by device and inode (`--link-checkout-speedup`). */
   readonly links?: ReadonlyMap<string, string> | undefined;
   /** Whether a file that {@link links} has is taken as it stands in the repository, unseen (`--devino-canonical`). */
   readonly trustLinks: boolean;
   /** Whether {@link CommitSource.visited} is wanted. */
   readonly consume: boolean;
-  /** Whether what earlier commits found out is used, and what this one does is remembered. */
-  readonly cache: boolean;
-  /** Hears of each batch that is done. */
-  readonly onProgress?: (entries: number, bytes: number) => void;
 }
 
 /** Files whose size is asked before they are read, to see whether there is work for threads. */
 const WEIGHED_FILES = 512;
-
-/** Bytes that a file is taken to have when it is not asked. */
-const TYPICAL_SIZE = 24 * 1024;
 
 /** A path relative to the root of the tree that is committed, and what goes there. */
 interface Directory {
@@ -84,27 +59,21 @@ interface Directory {
 export class CommitSource {
   /** What is to be committed. */
   readonly tree: MutableTree;
-  /** With `sizes`: what was written or would have been, by checksum. */
-  readonly sizes = new Map<string, ObjectSize>();
   /** With `consume`: the names found in each directory, by its inode. */
   readonly visited = new Map<string, ReadonlySet<ByteString>>();
   /** Files taken from the repository because they are links to its objects. */
   linkHits = 0;
+  readonly objects: TreeObjects;
   readonly #repo: Repo;
   readonly #transaction: Transaction;
   readonly #options: CommitSourceOptions;
-  readonly #files = new Map<string, MadeObject>();
-  readonly #dirmetas = new Map<string, Dirmeta>();
-  readonly #dirtrees = new Map<string, Dirtree>();
   readonly #batches = new FileBatches();
   readonly #runner: BatchRunner;
   readonly #rewrites: { request: ObjectRequest; name: ByteString; tree: MutableTree; weight: number }[] = [];
-  readonly #identity = new Uint32Array(IDENTITY_WORDS);
-  readonly #caches: SourceCache[] = [];
-  /** Of the directory that is being added. */
-  #cache: SourceCache | undefined;
-  #objects: ObjectIndex;
-  #facts: ObjectFacts | undefined;
+  /** Of each directory that was added. */
+  readonly #memories: RememberedFiles[] = [];
+  /** Of the one that is being added. */
+  #remembered: RememberedFiles | undefined;
   #weighed = 0;
   /** Files that the cache knew and nobody was told of yet. */
   #hits = 0;
@@ -128,7 +97,7 @@ export class CommitSource {
       repoPath: repo.path,
     };
     this.#runner = new BatchRunner(settings);
-    this.#objects = new ObjectIndex(transaction.store, 0);
+    this.objects = new TreeObjects(repo, transaction, options);
   }
 
   /**
@@ -141,7 +110,7 @@ export class CommitSource {
     this.#forgetSizes();
     try {
       const root = opened(path, () => walk.openRoot(path));
-      this.#openCache(path, root);
+      this.#remember(path, root);
       const pending: { name: ByteString; status: FileStatus; place: ByteString; target: Directory }[] = [];
       const visit = async (directory: OpenDirectory, target: Directory): Promise<void> => {
         try {
@@ -163,7 +132,7 @@ export class CommitSource {
       }
       await this.#finish();
     } finally {
-      this.#cache = undefined;
+      this.#remembered = undefined;
       walk.close();
     }
   }
@@ -190,72 +159,19 @@ export class CommitSource {
    *
    * @returns the checksums of the root's objects
    */
-  writeTree(): { dirtree: string; dirmeta: string } {
-    const dirtree = writeTree(this.tree, (tree, data) => {
-      const checksum = this.#writeMetadata('dirtree', data);
-      this.#dirtrees.set(checksum, tree);
-      return checksum;
-    });
-    return { dirtree, dirmeta: this.tree.dirmeta as string };
-  }
-
-  /**
-   * Sees to it that {@link file} knows every file below a directory, with its fs-verity digest if digests are wanted:
-   * those that came with an earlier commit have not been read yet.
-   */
-  async #examine(root: string): Promise<void> {
-    const missing = new Set<string>();
-    const dirtrees = new Set([root]);
-    for (const checksum of dirtrees) {
-      const { files, dirs } = this.dirtree(checksum);
-      for (const { checksum: file } of files) {
-        if (!this.#files.has(file) && this.#knownFacts?.has(file) !== true) missing.add(file);
-      }
-      for (const { dirtree } of dirs) dirtrees.add(dirtree);
-    }
-    const unknown = [...missing];
-    for (let at = 0; at < unknown.length; at += BATCH_NAMES) {
-      const objects = unknown
-        .slice(at, at + BATCH_NAMES)
-        .map((checksum) => ({ checksum, header: undefined }));
-      await this.#runner.run({ objects }, objects.length * TYPICAL_SIZE, (made) =>
-        this.#remember(made.objects),
-      );
-    }
-    await this.#finish();
+  writeTree(): Root {
+    return this.objects.writeTree(this.tree);
   }
 
   /** The fs-verity digest of the composefs image of a tree with this root, 64 hexadecimal digits. */
-  async composefsDigest({ dirtree, dirmeta }: { dirtree: string; dirmeta: string }): Promise<string> {
-    const known = this.#options.cache ? findImageDigest(this.#repo, dirtree, dirmeta) : undefined;
-    if (known !== undefined) return known;
-    await this.#examine(dirtree);
-    const digest = composefsDigestOf(this, dirtree, dirmeta);
-    if (this.#options.cache) rememberImageDigest(this.#repo, dirtree, dirmeta, digest);
-    return digest;
-  }
-
-  dirtree(checksum: string): Dirtree {
-    return this.#dirtrees.get(checksum) ?? this.#repo.dirtree(checksum);
-  }
-
-  dirmeta(checksum: string): Dirmeta {
-    return this.#dirmetas.get(checksum) ?? this.#repo.dirmeta(checksum);
-  }
-
-  /** A file of the tree, as {@link composefsDigest} has examined it. */
-  file(checksum: string): ComposefsFile {
-    return (this.#files.get(checksum) ?? this.#knownFacts?.find(checksum)) as ComposefsFile;
+  composefsDigest(root: Root): Promise<string> {
+    return this.objects.composefsDigest(root, this.#runner);
   }
 
   /** Remembers for the next commit what was found out, once the objects are in the repository. */
   saveCache(): void {
-    if (!this.#options.cache) return;
-    for (const cache of this.#caches) cache.save();
-    if (!this.#options.verity || this.#files.size === 0) return;
-    const facts = this.#knownFacts as ObjectFacts;
-    for (const [checksum, file] of this.#files) facts.add(checksum, file);
-    facts.save((checksum) => this.#repo.hasOwnObject('file', checksum));
+    for (const remembered of this.#memories) remembered.save();
+    this.objects.save();
   }
 
   /** Ends the worker threads; what they had begun is waited for. */
@@ -263,38 +179,13 @@ export class CommitSource {
     await this.#runner.close();
   }
 
-  get #knownFacts(): ObjectFacts | undefined {
-    if (this.#options.cache && this.#options.verity) this.#facts ??= ObjectFacts.open(this.#repo);
-    return this.#facts;
-  }
-
-  #openCache(path: ByteString, root: OpenDirectory): void {
+  #remember(path: ByteString, root: OpenDirectory): void {
     const { cache, consume, sizes, modifier } = this.#options;
     // The sizes of compressed objects are known once they are compressed; a tree that is consumed does not come again.
     if (!cache || consume || sizes) return;
-    readIdentity(root.fd, byteString(''), this.#identity, 0);
-    this.#cache = SourceCache.open(this.#repo, {
-      path,
-      identity: this.#identity,
-      xattrs: readFileXattrs(root.fd),
-      options: modifier,
-    });
-    if (this.#cache === undefined) return;
-    this.#caches.push(this.#cache);
-    this.#objects = new ObjectIndex(this.#transaction.store, this.#cache.size);
-  }
-
-  /** The checksum of the object that a file or directory became, if it is what it was and the object is still there. */
-  #remembered(type: 'file' | 'dirmeta'): string | undefined {
-    const cache = this.#cache;
-    const record = cache === undefined ? -1 : cache.find(this.#identity);
-    if (cache === undefined || record < 0) return undefined;
-    const bytes = cache.checksum(record);
-    const checksum = bytes.toString('hex');
-    const isThere = type === 'file' ? this.#objects.hasFile(bytes) : this.#objects.hasDirmeta(checksum);
-    if (!isThere) return undefined;
-    cache.keep(record);
-    return checksum;
+    const { store } = this.#transaction;
+    this.#remembered = RememberedFiles.open(this.#repo, store, path, root, modifier);
+    if (this.#remembered !== undefined) this.#memories.push(this.#remembered);
   }
 
   /** Writes the dirmeta of one directory, collects its files, and tells its subdirectories. */
@@ -334,21 +225,15 @@ export class CommitSource {
 
   #directoryMeta({ fd }: OpenDirectory, status: FileStatus, change: ModeChange | undefined): string {
     const { modifier } = this.#options;
-    const isCacheable = this.#cache !== undefined && change === undefined;
-    if (isCacheable) {
-      packIdentity(status, this.#identity, 0);
-      const known = this.#remembered('dirmeta');
-      if (known !== undefined) {
-        this.#transaction.stats.metadataTotal++;
-        return known;
-      }
+    const remembered = change === undefined ? this.#remembered : undefined;
+    const known = remembered?.dirmeta(status);
+    if (known !== undefined) {
+      this.#transaction.stats.metadataTotal++;
+      return known;
     }
     const xattrs = modifier.skipXattrs ? [] : readFileXattrs(fd);
-    const checksum = this.#writeDirmeta({ ...modified(modifier, status, change), xattrs });
-    if (isCacheable) {
-      packIdentity(status, this.#identity, 0);
-      this.#cache?.add(this.#identity, 0, checksum);
-    }
+    const checksum = this.objects.writeDirmeta({ ...modified(modifier, status, change), xattrs });
+    remembered?.addDirectory(status, checksum);
     return checksum;
   }
 
@@ -375,15 +260,12 @@ export class CommitSource {
     }
     validateFilename(name);
     if (link !== undefined && this.#takeLink(files.tree, name, link, status as FileStatus, change)) return;
-    if (this.#cache !== undefined && this.#cache.size > 0 && change === undefined) {
-      readIdentityOf(directory, name, this.#identity);
-      const known = this.#remembered('file');
-      if (known !== undefined) {
-        putFile(files.tree, name, known, this.#repo);
-        this.#transaction.stats.contentTotal++;
-        this.#hits++;
-        return;
-      }
+    const known = change === undefined ? this.#remembered?.file(directory, name) : undefined;
+    if (known !== undefined) {
+      putFile(files.tree, name, known, this.#repo);
+      this.#transaction.stats.contentTotal++;
+      this.#hits++;
+      return;
     }
     let weight = TYPICAL_SIZE;
     if (this.#weighed < WEIGHED_FILES && type === DT_REG) {
@@ -429,7 +311,7 @@ export class CommitSource {
     if (rules.takeSkip(path)) return [];
     const meta = this.#repo.dirmeta(dirmeta);
     const xattrs = modifier.skipXattrs ? [] : meta.xattrs;
-    tree.dirmeta = this.#writeDirmeta({ ...modified(modifier, meta, change), xattrs });
+    tree.dirmeta = this.objects.writeDirmeta({ ...modified(modifier, meta, change), xattrs });
     const { files, dirs } = this.#repo.dirtree(dirtree);
     const requests: ObjectRequest[] = [];
     const names: ByteString[] = [];
@@ -470,22 +352,7 @@ export class CommitSource {
 
   /** Each tree begins its own list, so that only the last one's files are in the commit's: what ostree does. */
   #forgetSizes(): void {
-    this.sizes.clear();
-  }
-
-  #writeDirmeta(dirmeta: Dirmeta): string {
-    const checksum = this.#writeMetadata('dirmeta', encodeDirmeta(dirmeta));
-    this.#dirmetas.set(checksum, dirmeta);
-    return checksum;
-  }
-
-  #writeMetadata(type: 'dirmeta' | 'dirtree', data: Uint8Array): string {
-    const checksum = this.#transaction.writeMetadata(type, data);
-    if (this.#options.sizes) {
-      const length = BigInt(data.length);
-      this.sizes.set(checksum, { checksum, type, archived: length, unpacked: length });
-    }
-    return checksum;
+    this.objects.sizes.clear();
   }
 
   #tellHits(): void {
@@ -497,11 +364,11 @@ export class CommitSource {
     for (const { request, name, tree, weight } of this.#rewrites.splice(0)) {
       await this.#rewrite([request], [name], tree, weight);
     }
-    const cache = this.#cache;
+    const remembered = this.#remembered;
     for (const { batch, results, weight } of this.#batches.take()) {
       await this.#runner.run(batch, weight, (made) => {
         this.#place(made, results);
-        if (cache !== undefined) rememberFiles(cache, batch, made);
+        remembered?.addFiles(batch, made);
       });
     }
   }
@@ -517,40 +384,7 @@ export class CommitSource {
     for (const { tree, names } of results) {
       for (const name of names) putFile(tree, name, (made[at++] as MadeObject).checksum, this.#repo);
     }
-    const { stats } = this.#transaction;
-    for (const { checksum, written, header, size, archivedSize } of made) {
-      if (this.#options.sizes) {
-        const unpacked = BigInt(isSymlink(header.mode) ? header.symlinkTarget.length : size);
-        this.sizes.set(checksum, { checksum, type: 'file', archived: BigInt(archivedSize), unpacked });
-      }
-      stats.contentTotal++;
-      // Two threads that meet the same content at once both write it.
-      if (!written || this.#files.get(checksum)?.written === true) continue;
-      stats.contentWritten++;
-      if (isRegular(header.mode)) stats.contentBytesWritten += size;
-    }
-    this.#remember(made);
-  }
-
-  #remember(made: readonly MadeObject[]): void {
-    let bytes = 0;
-    for (const object of made) {
-      bytes += object.size;
-      if (this.#files.get(object.checksum)?.written !== true) this.#files.set(object.checksum, object);
-    }
-    this.#options.onProgress?.(made.length, bytes);
-  }
-}
-
-/** But for those whose mode a rule changed: it might not do so the next time. */
-function rememberFiles(cache: SourceCache, { groups }: FilesBatch, { objects, identities }: MadeBatch): void {
-  if (identities === undefined) return;
-  let at = 0;
-  for (const { names, modeChanges } of groups) {
-    for (let i = 0; i < names.length; i++, at++) {
-      const { checksum } = objects[at] as MadeObject;
-      if (modeChanges?.has(i) !== true) cache.add(identities, at * IDENTITY_WORDS, checksum);
-    }
+    this.objects.add(made);
   }
 }
 
@@ -573,14 +407,6 @@ function joined(parent: ByteString, name: ByteString): ByteString {
 function typeOf(directory: OpenDirectory, name: ByteString): number {
   const { mode } = statOf(directory, name);
   return isDirectory(mode) ? DT_DIR : isRegular(mode) ? DT_REG : isSymlink(mode) ? DT_LNK : 0;
-}
-
-function readIdentityOf(directory: OpenDirectory, name: ByteString, target: Uint32Array): void {
-  try {
-    readIdentity(directory.fd, name, target, 0);
-  } catch (error) {
-    throw ioError(`fstatat(${displayByteString(name)})`, error);
-  }
 }
 
 function statOf(directory: OpenDirectory, name: ByteString): FileStatus {

@@ -285,14 +285,14 @@ async function completeMetadata(
     metadata = withBindings(metadata, { refs, collectionId: repo.config.get('core', 'collection-id') });
   }
   if (options.has('bootable')) {
-    const version = kernelVersion(root.dirtree, (checksum) => source.dirtree(checksum));
+    const version = kernelVersion(root.dirtree, (checksum) => source.objects.dirtree(checksum));
     metadata = withKernel(metadata, version);
   }
   if (options.has('generate-composefs-metadata')) {
     const digest = await source.composefsDigest(root);
     metadata = withComposefsDigest(metadata, digest, composefsKeys(context));
   }
-  return withSizes(metadata, [...source.sizes.values()]);
+  return withSizes(metadata, [...source.objects.sizes.values()]);
 }
 
 function composefsKeys({ program, options }: Context): ComposefsKeys {
