@@ -15,6 +15,26 @@ static const uint32_t K[64] __attribute__((aligned(64))) = {
     0x19a4c116, 0x1e376c08, 0x2748774c, 0x34b0bcb5, 0x391c0cb3, 0x4ed8aa4a, 0x5b9cca4f, 0x682e6ff3,
     0x748f82ee, 0x78a5636f, 0x84c87814, 0x8cc70208, 0x90befffa, 0xa4506ceb, 0xbef9a3f7, 0xc67178f2};
 
+/* A block in its message: whole chunks of it are read where they are, what shares a chunk with salt or padding is copied. */
+struct message {
+  const uint8_t *inner;
+  uint8_t first[CHUNK], last[2 * CHUNK];
+};
+
+static size_t firsts(const struct block_hash *hash) { return hash->left > 0 ? 1 : 0; }
+static size_t inners(const struct block_hash *hash) { return hash->size / CHUNK - firsts(hash); }
+
+static void make_message(struct message *message, const struct block_hash *hash, const uint8_t *block) {
+  const size_t left = hash->left;
+  memcpy(message->last, hash->padding, sizeof hash->padding);
+  message->inner = block;
+  if (left == 0) return;
+  message->inner = block + CHUNK - left;
+  memcpy(message->first, hash->salt, left);
+  memcpy(message->first + left, block, CHUNK - left);
+  memcpy(message->last, block + hash->size - left, left);
+}
+
 /*
  * Two kernels for each kind of processor. compress1 and compress2 put `count` chunks at data[i] through state[i], of one
  * message and of two: a message waits for itself most of the time, and two take little longer than one. Where there is
@@ -151,18 +171,28 @@ VECTOR static inline __attribute__((always_inline)) void compress_words(__m512i 
   for (int i = 0; i < 8; i++) s[i] = _mm512_add_epi32(s[i], v[i]);
 }
 
-/* The final state of message i is words[0..7][i]. */
-VECTOR static void hash_wide(const struct block_hash *hash, const uint8_t *const data[WIDE], uint32_t words[8][WIDE]) {
-  __m512i s[8], w[16];
-  const uint8_t *padding[WIDE];
-  for (int i = 0; i < 8; i++) s[i] = _mm512_set1_epi32((int)hash->start[i]);
-  for (int i = 0; i < WIDE; i++) padding[i] = hash->padding;
-  for (size_t at = 0; at < hash->size; at += CHUNK) {
+/* Puts `count` chunks at data[i] through the state of message i. */
+VECTOR static inline void compress_wide(__m512i s[8], const uint8_t *const data[WIDE], size_t count) {
+  __m512i w[16];
+  for (size_t at = 0; at < count * CHUNK; at += CHUNK) {
     load_words(w, data, at);
     compress_words(s, w);
   }
-  load_words(w, padding, 0);
-  compress_words(s, w);
+}
+
+/* The final state of message i is words[0..7][i]. */
+VECTOR static void hash_wide(const struct block_hash *hash, const struct message messages[WIDE], uint32_t words[8][WIDE]) {
+  __m512i s[8];
+  const uint8_t *first[WIDE], *inner[WIDE], *last[WIDE];
+  for (int i = 0; i < 8; i++) s[i] = _mm512_set1_epi32((int)hash->start[i]);
+  for (int i = 0; i < WIDE; i++) {
+    first[i] = messages[i].first;
+    inner[i] = messages[i].inner;
+    last[i] = messages[i].last;
+  }
+  compress_wide(s, first, firsts(hash));
+  compress_wide(s, inner, inners(hash));
+  compress_wide(s, last, hash->ends);
   for (int i = 0; i < 8; i++) _mm512_storeu_si512(words[i], s[i]);
 }
 
@@ -241,30 +271,38 @@ static size_t pad(uint8_t out[2 * CHUNK], const uint8_t *tail, size_t size, uint
 }
 
 void block_hash_init(struct block_hash *hash, size_t size, const uint8_t *salt, size_t salt_size) {
-  uint8_t padding[2 * CHUNK];
+  const size_t left = salt_size % CHUNK;
+  memset(hash, 0, sizeof *hash);
   memcpy(hash->start, FIRST, sizeof FIRST);
   hash->size = size;
+  hash->left = left;
   compress1(hash->start, salt, salt_size / CHUNK);
-  pad(padding, NULL, 0, size + salt_size);
-  memcpy(hash->padding, padding, CHUNK);
+  if (left > 0) memcpy(hash->salt, salt + salt_size - left, left);
+  hash->ends = pad(hash->padding, hash->salt, left, size + salt_size);
 }
 
 static void hash_one(const struct block_hash *hash, const uint8_t *data, uint8_t *out) {
   uint32_t state[8];
+  struct message message;
+  make_message(&message, hash, data);
   memcpy(state, hash->start, sizeof state);
-  compress1(state, data, hash->size / CHUNK);
-  compress1(state, hash->padding, 1);
+  compress1(state, message.first, firsts(hash));
+  compress1(state, message.inner, inners(hash));
+  compress1(state, message.last, hash->ends);
   put_digest(out, state);
 }
 
 static void hash_two(const struct block_hash *hash, const uint8_t *data, uint8_t *out) {
   uint32_t first[8], second[8];
   uint32_t *const state[2] = {first, second};
-  const uint8_t *const blocks[2] = {data, data + hash->size}, *const padding[2] = {hash->padding, hash->padding};
+  struct message a, b;
+  make_message(&a, hash, data);
+  make_message(&b, hash, data + hash->size);
   memcpy(first, hash->start, sizeof first);
   memcpy(second, hash->start, sizeof second);
-  compress2(state, blocks, hash->size / CHUNK);
-  compress2(state, padding, 1);
+  compress2(state, (const uint8_t *const[]){a.first, b.first}, firsts(hash));
+  compress2(state, (const uint8_t *const[]){a.inner, b.inner}, inners(hash));
+  compress2(state, (const uint8_t *const[]){a.last, b.last}, hash->ends);
   put_digest(out, first);
   put_digest(out + DIGEST, second);
 }
@@ -275,10 +313,10 @@ enum { WORTH_WIDE = 6 };
 
 /* Hashes up to WIDE blocks; where there are fewer the last one is hashed again. */
 static void hash_many(const struct block_hash *hash, const uint8_t *data, size_t count, uint8_t *out) {
-  const uint8_t *blocks[WIDE];
+  struct message messages[WIDE];
   uint32_t words[8][WIDE];
-  for (size_t i = 0; i < WIDE; i++) blocks[i] = data + (i < count ? i : count - 1) * hash->size;
-  hash_wide(hash, blocks, words);
+  for (size_t i = 0; i < WIDE; i++) make_message(messages + i, hash, data + (i < count ? i : count - 1) * hash->size);
+  hash_wide(hash, messages, words);
   for (size_t i = 0; i < count; i++) {
     uint32_t state[8];
     for (int k = 0; k < 8; k++) state[k] = words[k][i];

@@ -9,15 +9,18 @@ enum { DIGEST = 32, CHUNK = 64 };
 
 /* What the hashes of blocks of one size, behind one salt, have in common. */
 struct block_hash {
-  uint32_t start[8];     /* state behind the salt */
-  uint8_t padding[CHUNK]; /* what follows a block */
-  size_t size;           /* bytes of a block, a multiple of CHUNK */
+  uint32_t start[8];          /* state behind the whole chunks of the salt */
+  uint8_t salt[CHUNK];        /* what is left of the salt */
+  size_t left;                /* bytes of that */
+  uint8_t padding[2 * CHUNK]; /* what follows a block, behind room for its last `left` bytes */
+  size_t ends;                /* chunks of that */
+  size_t size;                /* bytes of a block, a multiple of CHUNK */
 };
 
 /* Whether this processor has instructions for SHA-256; nothing else here may be called where it has not. */
 int sha256_available(void);
 
-/* Fills in `hash`. The salt, whose size is a multiple of CHUNK, is hashed before each block. */
+/* Fills in `hash`. The salt, of any size, is hashed before each block. */
 void block_hash_init(struct block_hash *hash, size_t size, const uint8_t *salt, size_t salt_size);
 
 /* Writes the digests of `count` blocks, which lie behind each other, to `out`, DIGEST bytes each. */
@@ -32,7 +35,8 @@ struct stream_hash {
 
 void stream_init(struct stream_hash *stream);
 
-/* Adds data to the message, and writes the digests of the `count` blocks at its beginning to `out`. */
+/* Adds data to the message, and writes the digests of the `count` blocks at its beginning to `out`. Their salt is of whole
+ * chunks. */
 void stream_update(struct stream_hash *stream, const uint8_t *data, size_t size, const struct block_hash *hash,
                    size_t count, uint8_t *out);
 

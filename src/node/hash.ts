@@ -62,7 +62,7 @@ export function hashByNative({ hashBlocks }: Native): Hash {
       else opensslHash.digestInto(name, data, target, at);
     },
     (name, data, size, target, at, salt) => {
-      if (!takes(name, size) || salt.length % CHUNK !== 0) {
+      if (!takes(name, size)) {
         return libcryptoHash().digestBlocksInto?.(name, data, size, target, at, salt) ?? false;
       }
       hashBlocks(data, size, target, at, salt);

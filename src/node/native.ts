@@ -11,7 +11,7 @@ export interface Native {
   /**
    * Writes the SHA-256 digests of all blocks of `data`, whose size is a multiple of `blockSize`, itself one of 64.
    *
-   * @param salt is hashed before every block; its size is a multiple of 64
+   * @param salt is hashed before every block
    * @throws RangeError if `target` has no room for them
    */
   hashBlocks(data: Uint8Array, blockSize: number, target: Uint8Array, at: number, salt: Uint8Array): void;

@@ -63,19 +63,19 @@ describe('the native part', () => {
     expect(loadNative(file)).toBeUndefined();
   });
 
-  it('hashes blocks of every number and size, with every salt of whole chunks', () => {
+  it('hashes blocks of every number and size, with every salt', () => {
     const part = builtNative();
     const sizes = [64, 128, 256, 1024, 4096, 4160, 65536];
     fc.assert(
       fc.property(
         fc.constantFrom(...sizes),
         fc.nat(40),
-        fc.nat(2),
+        fc.oneof(fc.nat(256), fc.constantFrom(0, 64, 128)),
         fc.nat(70),
         fc.nat(9),
-        (size, count, chunks, offset, at) => {
+        (size, count, saltSize, offset, at) => {
           const data = vectorBytes(offset + count * size).subarray(offset);
-          const salt = vectorBytes(chunks * 64 + 3).subarray(3);
+          const salt = vectorBytes(saltSize + 3).subarray(3);
           const target = new Uint8Array(at + count * 32 + 4).fill(0xee);
           part.hashBlocks(data, size, target, at, salt);
           const digests = Array.from({ length: count }, (_, i) =>
@@ -109,7 +109,6 @@ describe('the native part', () => {
       ['hashBlocks', block, 4096, block, 4065, none],
       ['hashBlocks', block, 4096, block, -1, none],
       ['hashBlocks', block, 4096, block, Number.NaN, none],
-      ['hashBlocks', block, 4096, block, 0, new Uint8Array(32)],
       ['contentBegin', {}, none, 1],
       ['contentAdd', content, block, 0, 4097],
       ['contentAdd', content, block, Number.NaN, 1],
