@@ -19,7 +19,7 @@ export interface BlockPart {
 }
 
 /** Bytes read at once, or one block if that is more: a whole number of blocks. */
-const PIECE = 1024 * 1024;
+const PIECE = 256 * 1024;
 
 export function startJob({ rule }: BlockSettings): Perform {
   const hashPart = makePartHasher(blockHash(), rule);

@@ -35,6 +35,8 @@ export class ParityColumns {
   readonly #roots: number;
   readonly #words: Uint32Array[];
   readonly #tables: Uint32Array[];
+  readonly #feedback: Uint8Array;
+  readonly #zeros: Uint32Array;
 
   /** @param columns codewords at most */
   constructor(roots: number, columns: number) {
@@ -42,6 +44,8 @@ export class ParityColumns {
     const count = Math.ceil(roots / 4);
     this.#words = Array.from({ length: count }, () => new Uint32Array(columns));
     this.#tables = feedbackTables(roots, count);
+    this.#feedback = new Uint8Array(columns);
+    this.#zeros = new Uint32Array(columns);
   }
 
   reset(): void {
@@ -59,14 +63,15 @@ export class ParityColumns {
       }
       return;
     }
-    const last = this.#words.length - 1;
-    for (let i = 0; i < row.length; i++) {
-      const feedback = ((first[i] as number) >>> 24) ^ (row[i] as number);
-      for (let w = 0; w <= last; w++) {
-        const words = this.#words[w] as Uint32Array;
-        const carry = w < last ? ((this.#words[w + 1] as Uint32Array)[i] as number) >>> 24 : 0;
-        words[i] =
-          ((words[i] as number) << 8) ^ carry ^ ((this.#tables[w] as Uint32Array)[feedback] as number);
+    // Word by word, each with the feedback of the old first one, which changes on the way.
+    const feedback = this.#feedback;
+    for (let i = 0; i < row.length; i++) feedback[i] = ((first[i] as number) >>> 24) ^ (row[i] as number);
+    for (const [w, words] of this.#words.entries()) {
+      const ownTable = this.#tables[w] as Uint32Array;
+      const next = this.#words[w + 1] ?? this.#zeros;
+      for (let i = 0; i < row.length; i++) {
+        const carry = (next[i] as number) >>> 24;
+        words[i] = ((words[i] as number) << 8) ^ carry ^ (ownTable[feedback[i] as number] as number);
       }
     }
   }
