@@ -1,29 +1,19 @@
 /** The job that copies files into a digest store. @module */
-
-import {
-  closeSync,
-  constants,
-  fchmodSync,
-  fsyncSync,
-  lstatSync,
-  openSync,
-  readSync,
-  renameSync,
-  unlinkSync,
-} from 'node:fs';
+import { closeSync, constants, fchmodSync, lstatSync, openSync, readSync } from 'node:fs';
 import { type ByteString, byteString } from '../core/bytes/byte-string.ts';
 import { SealtreeError } from '../core/errors.ts';
 import { verityParameters } from '../core/verity/descriptor.ts';
-import { randomDigits, writeAll } from '../node/atomic-file.ts';
+import { writeAll } from '../node/atomic-file.ts';
 import { fsPath, joinPath } from '../node/fs-path.ts';
 import { isErrno, plainError } from '../node/io-error.ts';
 import type { Perform } from '../node/jobs.ts';
-import { makeDirectories } from '../node/make-directories.ts';
 import { checkUnchanged, type FileStamp, openStable } from '../node/stable-read.ts';
 import { copyFileRange, enableVerity, ficlone } from '../node/syscalls.ts';
 
 export interface StoreSettings {
   readonly store: ByteString;
+  /** Where copies lie by their digests until they are named; on the same file system. */
+  readonly staging: ByteString;
   /** Shared: whether to stop ({@link STOP}) and how many copies are in the making ({@link BUSY}). */
   readonly state: Int32Array;
 }
@@ -50,13 +40,20 @@ const KERNEL_PIECE = 64 * 1024 * 1024;
 /** File systems between which, or calls with which, the kernel cannot copy by itself. */
 const COPY_YOURSELF = ['ENOSYS', 'EXDEV', 'EOPNOTSUPP', 'EPERM', 'EINVAL', 'EBADF'] as const;
 
-export function startJob({ store, state }: StoreSettings): Perform {
-  return (batch: StoreBatch): void => {
-    for (const [index, copy] of batch.entries()) {
+/** Its batches' results say of each copy whether it was made; those that the store has are not. */
+export function startJob({ store, staging, state }: StoreSettings): Perform {
+  const isStopped = () => Atomics.load(state, STOP) !== 0;
+  let hasVerity = true;
+  return (batch: StoreBatch): boolean[] =>
+    batch.map(({ object, place, stamp }, index) => {
       Atomics.add(state, BUSY, 1);
       try {
-        if (Atomics.load(state, STOP) !== 0) return;
-        addObject(store, copy, () => Atomics.load(state, STOP) !== 0);
+        checkStopped(isStopped);
+        if (isThere(joinPath(store, object))) return false;
+        const path = stagedPath(staging, object);
+        copyTo(path, place, stamp, isStopped);
+        if (hasVerity) hasVerity = tryEnableVerity(path);
+        return true;
       } catch (error) {
         const plain = plainError(error);
         if (!(plain instanceof SealtreeError)) throw plain;
@@ -65,29 +62,25 @@ export function startJob({ store, state }: StoreSettings): Perform {
         Atomics.sub(state, BUSY, 1);
         Atomics.notify(state, BUSY);
       }
-    }
-  };
+    });
 }
 
-function addObject(store: ByteString, { object, place, stamp }: StoreCopy, stopped: () => boolean): void {
-  const path = joinPath(store, object);
-  if (lstatSync(fsPath(path), { throwIfNoEntry: false }) !== undefined) return;
-  makeDirectories(byteString(path.slice(0, path.lastIndexOf('/'))), 0o755);
-  const temporary = joinPath(store, byteString(`.tmp${randomDigits()}`));
-  const target = openSync(fsPath(temporary), 'wx', 0o600);
+/** Where the copy of an object lies until it is named. */
+export function stagedPath(staging: ByteString, object: ByteString): ByteString {
+  return joinPath(staging, byteString(object.replace('/', '')));
+}
+
+function isThere(path: ByteString): boolean {
+  return lstatSync(fsPath(path), { throwIfNoEntry: false }) !== undefined;
+}
+
+function copyTo(path: ByteString, place: ByteString, stamp: FileStamp, stopped: () => boolean): void {
+  const target = openSync(fsPath(path), 'wx', 0o600);
   try {
-    try {
-      copyInto(target, place, stamp, stopped);
-      fchmodSync(target, 0o644);
-      fsyncSync(target);
-    } finally {
-      closeSync(target);
-    }
-    tryEnableVerity(temporary);
-    renameSync(fsPath(temporary), fsPath(path));
-  } catch (error) {
-    unlinkSync(fsPath(temporary));
-    throw error;
+    copyInto(target, place, stamp, stopped);
+    fchmodSync(target, 0o644);
+  } finally {
+    closeSync(target);
   }
 }
 
@@ -133,14 +126,20 @@ function checkStopped(stopped: () => boolean): void {
   if (stopped()) throw new SealtreeError('io', 'interrupted');
 }
 
-/** Not every file system has fs-verity; the store is as good without. */
-function tryEnableVerity(path: ByteString): void {
+/**
+ * Not every file system has fs-verity; the store is as good without, since the digest in an object's name can still be
+ * checked by reading it.
+ *
+ * @returns false if this one has not
+ */
+function tryEnableVerity(path: ByteString): boolean {
   const fd = openSync(fsPath(path), constants.O_RDONLY);
   try {
     enableVerity(fd, verityParameters());
-  } catch {
-    // The digest in the object's name can still be checked by reading it.
+  } catch (error) {
+    return !isErrno(error, 'ENOTTY', 'EOPNOTSUPP', 'ENOSYS');
   } finally {
     closeSync(fd);
   }
+  return true;
 }

@@ -3,14 +3,26 @@
  * digest (`xx/rest`), as mkcomposefs --digest-store fills it.
  * @module
  */
+import { closeSync, constants, mkdirSync, openSync, renameSync, rmSync } from 'node:fs';
 import { type ByteString, byteString, displayByteString } from '../core/bytes/byte-string.ts';
 import { SealtreeError } from '../core/errors.ts';
+import { randomDigits } from '../node/atomic-file.ts';
+import { fsPath, joinPath } from '../node/fs-path.ts';
 import { ioError } from '../node/io-error.ts';
 import type { Job } from '../node/jobs.ts';
-import { onExit } from '../node/on-exit.ts';
+import { makeDirectories } from '../node/make-directories.ts';
 import type { FileStamp } from '../node/stable-read.ts';
+import { syncfs } from '../node/syscalls.ts';
+import { forgetTemporary, registerTemporary } from '../node/temporary.ts';
 import { type PoolOptions, WorkerPool } from '../node/worker-pool.ts';
-import { BUSY, FAILED_COPY, STOP, type StoreBatch, type StoreSettings } from './digest-store-job.ts';
+import {
+  BUSY,
+  FAILED_COPY,
+  STOP,
+  type StoreBatch,
+  type StoreSettings,
+  stagedPath,
+} from './digest-store-job.ts';
 
 export interface StoredFile {
   /** fs-verity digest, 64 lower-case hexadecimal digits. */
@@ -34,8 +46,9 @@ const BATCH_FILES = 64;
 const BATCH_BYTES = 32 * 1024 * 1024;
 
 /**
- * Copies files that the store does not have yet, sharing blocks where the file system can. Every object is on
- * disk before it has its name; nothing else is left when it fails or a signal ends it.
+ * Copies files that the store does not have yet, sharing blocks where the file system can. They are copied to a directory
+ * of their own in the store, brought to disk by one syncfs(2), and only then named: whatever has its name after a power
+ * loss is complete, as if each had been synced by itself. When it fails or a signal ends it nothing of that is left.
  *
  * @param store made if it is not there
  * @throws SealtreeError `io`: `cannot fill store: PATH: …`
@@ -45,32 +58,85 @@ export async function fillDigestStore(
   files: readonly StoredFile[],
   options: PoolOptions = {},
 ): Promise<void> {
+  const [first] = files;
+  if (first === undefined) return;
   const state = new Int32Array(new SharedArrayBuffer(8));
-  const settings: StoreSettings = { store, state };
-  const pool = new WorkerPool<StoreBatch, void>(JOB, settings, options);
-  const settled = onExit(() => stop(state));
+  const staging = joinPath(store, byteString(`.tmp${randomDigits()}`));
+  const pool = new WorkerPool<StoreBatch, boolean[]>(
+    JOB,
+    { store, staging, state } satisfies StoreSettings,
+    options,
+  );
+  const remove = () => rmSync(fsPath(staging), { recursive: true, force: true });
+  let directory: number | undefined;
+  registerTemporary(staging, () => {
+    stop(state);
+    remove();
+  });
   try {
+    // Opened before anything is written: syncfs tells of the failures since then.
+    directory = filling(first, () => openStore(store));
+    filling(first, () => mkdirSync(fsPath(staging), 0o700));
     const running = batches(files).map((batch) => copyBatch(pool, batch));
     await pool.flush();
-    await Promise.all(running);
+    const copied = (await Promise.all(running)).flat();
+    syncfs(directory);
+    nameObjects(store, staging, copied);
   } finally {
     await pool.close();
-    settled();
+    if (directory !== undefined) {
+      remove();
+      closeSync(directory);
+    }
+    forgetTemporary(staging);
   }
 }
 
-async function copyBatch(pool: WorkerPool<StoreBatch, void>, files: readonly StoredFile[]): Promise<void> {
+function openStore(store: ByteString): number {
+  makeDirectories(store, 0o755);
+  return openSync(fsPath(store), constants.O_RDONLY | constants.O_DIRECTORY);
+}
+
+/** @returns those that were copied and lie in the staging directory now */
+async function copyBatch(
+  pool: WorkerPool<StoreBatch, boolean[]>,
+  files: readonly StoredFile[],
+): Promise<StoredFile[]> {
   const batch = files.map(({ digest, place, stamp }) => ({ object: objectPath(digest), place, stamp }));
+  const weight = files.reduce((sum, { stamp }) => sum + stamp.size, 0);
   try {
-    await pool.run(
-      batch,
-      files.reduce((sum, { stamp }) => sum + stamp.size, 0),
-    );
+    const copied = await pool.run(batch, weight);
+    return files.filter((_, index) => copied[index]);
   } catch (error) {
     const index = error instanceof SealtreeError ? error.detail[FAILED_COPY] : undefined;
-    const path = typeof index === 'number' ? `: ${displayByteString((files[index] as StoredFile).path)}` : '';
-    throw ioError(`cannot fill store${path}`, error);
+    throw failure(typeof index === 'number' ? files[index] : undefined, error);
   }
+}
+
+function nameObjects(store: ByteString, staging: ByteString, files: readonly StoredFile[]): void {
+  const made = new Set<string>();
+  for (const file of files) {
+    filling(file, () => {
+      const object = objectPath(file.digest);
+      const prefix = object.slice(0, 2);
+      if (!made.has(prefix)) makeDirectories(joinPath(store, byteString(prefix)), 0o755);
+      made.add(prefix);
+      renameSync(fsPath(stagedPath(staging, object)), fsPath(joinPath(store, object)));
+    });
+  }
+}
+
+function filling<T>(file: StoredFile, step: () => T): T {
+  try {
+    return step();
+  } catch (error) {
+    throw failure(file, error);
+  }
+}
+
+function failure(file: StoredFile | undefined, error: unknown): SealtreeError {
+  const path = file === undefined ? '' : `: ${displayByteString(file.path)}`;
+  return ioError(`cannot fill store${path}`, error);
 }
 
 /** Each digest once, in batches that take about as long as each other. */
