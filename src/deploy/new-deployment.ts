@@ -143,7 +143,7 @@ async function checkOutTree(
     const config = readPrepareRoot(path);
     const image = joinPath(path, byteString(COMPOSEFS_NAME));
     const digests = config.composefs.verity ? 'all' : 'measured';
-    await checkOutComposefs(sysroot.repo, checksum, image, { digests });
+    await checkOutComposefs(sysroot.repo, checksum, image, { digests, cache: false });
     await sealDeployment(sysroot, { checksum, image, config, verity });
   } catch (error) {
     throw ioError('Checking out deployment tree', error);

@@ -4,7 +4,8 @@
  * @module
  */
 import { closeSync, constants, fchmodSync, openSync, renameSync, unlinkSync } from 'node:fs';
-import type { ByteString } from '../core/bytes/byte-string.ts';
+import { ObjectFacts } from '../cache/object-facts.ts';
+import { type ByteString, byteString } from '../core/bytes/byte-string.ts';
 import { hexOf } from '../core/bytes/hex.ts';
 import { prefixed, SealtreeError } from '../core/errors.ts';
 import type { Commit } from '../core/ostree/commit.ts';
@@ -18,28 +19,30 @@ import { ioError, isErrno } from '../node/io-error.ts';
 import { enableVerity } from '../node/syscalls.ts';
 import { nodeSystem } from '../node/system.ts';
 import { forgetTemporary, registerTemporary } from '../node/temporary.ts';
-import { examineTree } from './examine-tree.ts';
+import { type ExaminedTree, examineTree } from './examine-tree.ts';
+import { ObjectIndex } from './object-index.ts';
 import type { Repo } from './repo.ts';
 import { writeSettings } from './write-settings.ts';
 
 /**
  * Which files of the image carry an fs-verity digest: all, and then all their content is read and held against its
- * name; those that the kernel guards already; or none.
+ * name, unless the cache knows what it is; those that the kernel guards already; or none.
  */
 export type ImageDigests = 'all' | 'measured' | 'none';
 
 /**
+ * @param cache whether the repository's cache tells what file objects are, which are then not read, and learns it
  * @throws SealtreeError `mismatch` in ostree's words if the image is not the one that the commit names
  */
 export async function checkOutComposefs(
   repo: Repo,
   checksum: string,
   destination: ByteString,
-  { digests }: { readonly digests: ImageDigests },
+  { digests, cache }: { readonly digests: ImageDigests; readonly cache: boolean },
 ): Promise<void> {
   const commit = repo.commit(checksum);
   const reader =
-    digests === 'all' ? await digestedReader(repo, commit) : plainReader(repo, digests === 'measured');
+    digests === 'all' ? await digestedReader(repo, commit, cache) : plainReader(repo, digests === 'measured');
   const root = composefsTree(reader, commit.rootDirtree, commit.rootDirmeta);
   // Beside the destination, which may be on another file system than anything else here.
   const temporary = temporaryName(destination);
@@ -72,8 +75,30 @@ export async function checkOutComposefs(
   }
 }
 
-async function digestedReader(repo: Repo, commit: Commit): Promise<ComposefsReader> {
-  const { faults, reader } = await examineTree(repo, commit);
+async function digestedReader(repo: Repo, commit: Commit, cache: boolean): Promise<ComposefsReader> {
+  if (!cache) return soundReader(await examineTree(repo, commit));
+  const facts = ObjectFacts.open(repo);
+  const objects = openSync(
+    fsPath(byteString(`${repo.path}/objects`)),
+    constants.O_RDONLY | constants.O_DIRECTORY,
+  );
+  try {
+    const index = new ObjectIndex({ objects, mode: repo.mode }, facts.size);
+    const known = (checksum: string) => {
+      const file = facts.find(checksum);
+      return file !== undefined && index.hasFile(Buffer.from(checksum, 'hex')) ? file : undefined;
+    };
+    const tree = await examineTree(repo, commit, () => {}, known);
+    const reader = soundReader(tree);
+    for (const [checksum, file] of tree.files) if (file !== undefined) facts.add(checksum, file);
+    facts.save((checksum) => repo.hasOwnObject('file', checksum));
+    return reader;
+  } finally {
+    closeSync(objects);
+  }
+}
+
+function soundReader({ faults, reader }: ExaminedTree): ComposefsReader {
   const [first] = faults;
   if (first === undefined) return reader;
   const message = `Checking out composefs: Processing ${first.checksum}: ${first.fault}`;

@@ -47,11 +47,13 @@ const PATH_LIMIT = 1 << 20;
  * Examines the tree of a commit.
  *
  * @param onProgress gets how many of the file objects are done, and how many there are
+ * @param known what is known of a file object, which is then not read
  */
 export async function examineTree(
   repo: Repo,
   commit: Pick<Commit, 'rootDirtree' | 'rootDirmeta'>,
   onProgress: (done: number, total: number) => void = () => {},
+  known: (checksum: string) => ComposefsFile | undefined = () => undefined,
 ): Promise<ExaminedTree> {
   const faults: ObjectFault[] = [];
   const dirtrees = new Map<string, Dirtree>();
@@ -76,7 +78,9 @@ export async function examineTree(
       continue;
     }
     dirtrees.set(checksum, found.value);
-    for (const file of found.value.files) files.set(file.checksum, undefined);
+    for (const { checksum } of found.value.files) {
+      if (!files.has(checksum)) files.set(checksum, known(checksum));
+    }
     for (const { dirtree, dirmeta } of found.value.dirs) {
       readDirmeta(dirmeta);
       if (seen.has(dirtree)) continue;
@@ -115,7 +119,7 @@ async function examineFiles(
   onProgress: (done: number, total: number) => void,
 ): Promise<number> {
   const pool = new WorkerPool<ExamineBatch, ExamineResult>(JOB, { path: repo.path });
-  const checksums = [...files.keys()];
+  const checksums = [...files].filter(([, file]) => file === undefined).map(([checksum]) => checksum);
   let bytes = 0;
   let done = 0;
   const settle = (batch: readonly string[], results: ExamineResult) => {

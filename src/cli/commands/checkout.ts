@@ -154,7 +154,7 @@ async function checkOutOne(
   if (options.has('composefs') || options.has('composefs-noverity')) {
     if (newer) throw optionError('Specified options are incompatible with --composefs');
     const digests = options.has('composefs-noverity') ? 'none' : 'all';
-    await checkOutComposefs(repo, commit, destination, { digests });
+    await checkOutComposefs(repo, commit, destination, { digests, cache: true });
     return;
   }
   if (newer) requireCompatible(options);
