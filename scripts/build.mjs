@@ -13,7 +13,7 @@ const { version } = JSON.parse(readFileSync(`${root}package.json`, 'utf8'));
 ensureInstalled(root);
 const { build } = await import('esbuild');
 
-const JOBS = ['blocks', 'commit', 'digest-store', 'examine', 'fsck', 'verity'];
+const JOBS = ['blocks', 'checkout', 'commit', 'digest-store', 'examine', 'fsck', 'verity'];
 
 rmSync(`${root}dist`, { recursive: true, force: true });
 const forNode = {

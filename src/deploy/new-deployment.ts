@@ -117,8 +117,8 @@ async function initialize(
     const { merge, options, overlayInitrds, origin } = wanted;
     const inherited = options ?? (merge && entryValue(merge.entry, 'options'));
     const entry = { ...newEntry(inherited), overlayInitrds };
-    prepareEtc(sysroot, named, path);
-    prepareVar(sysroot, named, path);
+    await prepareEtc(sysroot, named, path);
+    await prepareVar(sysroot, named, path);
     return { ...named, bootChecksum, bootSerial: -1, origin, entry };
   } catch (error) {
     throw ioError('Initializing deployment', error);
@@ -139,7 +139,7 @@ async function checkOutTree(
   try {
     ensureDirectory(inSysroot(sysroot, `ostree/deploy/${stateroot}/deploy`), 0o775);
     removeTree(path);
-    checkOut(sysroot.repo, rootOf(sysroot.repo, checksum), path, CHECKOUT);
+    await checkOut(sysroot.repo, rootOf(sysroot.repo, checksum), path, CHECKOUT);
     const config = readPrepareRoot(path);
     const image = joinPath(path, byteString(COMPOSEFS_NAME));
     const digests = config.composefs.verity ? 'all' : 'measured';
@@ -160,7 +160,7 @@ function readPrepareRoot(path: ByteString): PrepareRoot {
 }
 
 /** /etc is a copy of /usr/etc, to be changed. */
-function prepareEtc(sysroot: Sysroot, { checksum }: Named, path: ByteString): void {
+async function prepareEtc(sysroot: Sysroot, { checksum }: Named, path: ByteString): Promise<void> {
   try {
     const etc = joinPath(path, byteString('etc'));
     if (!isDirectory(statusOf(etc)?.mode ?? S_IFDIR)) throw malformed('etc is not a directory');
@@ -176,20 +176,20 @@ function prepareEtc(sysroot: Sysroot, { checksum }: Named, path: ByteString): vo
     if (!usrEtc && (entries === undefined || entries.length === 0)) return;
     requireNoSelinuxPolicy(path);
     const source = lookUp(sysroot.repo, rootOf(sysroot.repo, checksum), byteString('/usr/etc'));
-    checkOut(sysroot.repo, source, etc, COPY);
+    await checkOut(sysroot.repo, source, etc, COPY);
   } catch (error) {
     throw ioError('Preparing /etc', error);
   }
 }
 
 /** An empty /var of the stateroot begins with what the commit has there; later commits change nothing. */
-function prepareVar(sysroot: Sysroot, { stateroot, checksum }: Named, path: ByteString): void {
+async function prepareVar(sysroot: Sysroot, { stateroot, checksum }: Named, path: ByteString): Promise<void> {
   try {
     if (!isDirectory(statusOf(joinPath(path, byteString('var')))?.mode ?? 0)) return;
     const target = inSysroot(sysroot, `ostree/deploy/${stateroot}/var`);
     if ((entriesOf(target) ?? []).length > 0) return;
     const source = lookUp(sysroot.repo, rootOf(sysroot.repo, checksum), byteString('/var'));
-    checkOut(sysroot.repo, source, target, { ...COPY, overwrite: 'union' });
+    await checkOut(sysroot.repo, source, target, { ...COPY, overwrite: 'union' });
     if (statusOf(joinPath(path, byteString('usr/lib/tmpfiles.d'))) === undefined) initVar(target);
   } catch (error) {
     throw ioError('Preparing deployment /var', error);

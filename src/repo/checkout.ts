@@ -5,46 +5,69 @@
  * @module
  */
 import { closeSync, constants, fchmodSync, fchownSync, futimesSync } from 'node:fs';
+import { setImmediate } from 'node:timers/promises';
 import { type ByteString, byteString, displayByteString } from '../core/bytes/byte-string.ts';
 import { prefixed, SealtreeError } from '../core/errors.ts';
 import { isDirectory } from '../core/fs/mode.ts';
 import type { Dirmeta } from '../core/ostree/dirmeta.ts';
 import type { Dirtree } from '../core/ostree/dirtree.ts';
 import { ioError, isErrno } from '../node/io-error.ts';
+import type { Job } from '../node/jobs.ts';
 import { AT_FDCWD, makeDirectoryAt, openAt, statAt } from '../node/syscalls.ts';
+import { WorkerPool } from '../node/worker-pool.ts';
 import { FileCheckout, guard, removeAt, setXattrs, statIfThere } from './checkout-file.ts';
+import type { CheckoutBatch } from './checkout-job.ts';
 import type { CheckoutOptions } from './checkout-options.ts';
 import type { Repo } from './repo.ts';
 import type { TreeEntry } from './tree-path.ts';
 
+const JOB: Job = { name: 'checkout', load: () => import('./checkout-job.ts') };
+
 const OPAQUE_WHITEOUT = byteString('.wh..wh..opq');
 const FIRST_MODE = 0o700;
+
+/** Files that one thread puts into a directory at a time. */
+const BATCH_SIZE = 64;
+
+/** What is taken for the bytes of a file that is copied or inflated, and of one that is linked. */
+const COPY_WEIGHT = 16 * 1024;
+const LINK_WEIGHT = 2 * 1024;
+
+/** Directories that are open at once, but for those that lead to the one that is worked on. */
+const OPEN_DIRECTORIES = 256;
+
+/** Directories after which replies of workers are looked at. */
+const TURN = 4;
 
 /**
  * Checks out a directory of a commit as `destination`, or a file into it.
  *
  * @param destination path; its parent has to be there
  */
-export function checkOut(
+export async function checkOut(
   repo: Repo,
   source: TreeEntry,
   destination: ByteString,
   givenOptions: CheckoutOptions,
-): void {
+): Promise<void> {
   // Nothing else makes sense where neither owners nor xattrs are kept.
   const mode = repo.mode === 'bare-user-only' ? 'user' : givenOptions.mode;
   const options: CheckoutOptions = { ...givenOptions, mode };
-  const files = new FileCheckout(repo, options);
+  if (source.kind === 'file') {
+    checkOutFile(repo, options, source, destination);
+    return;
+  }
+  const tree = new TreeCheckout(repo, options);
   try {
-    if (source.kind === 'file') checkOutFile(files, source, destination);
-    else new TreeCheckout(repo, options, files).checkOut(destination, source.dirtree, source.dirmeta);
+    await tree.checkOut(destination, source.dirtree, source.dirmeta);
   } finally {
-    files.close();
+    await tree.close();
   }
 }
 
 function checkOutFile(
-  files: FileCheckout,
+  repo: Repo,
+  options: CheckoutOptions,
   source: TreeEntry & { kind: 'file' },
   destination: ByteString,
 ): void {
@@ -56,10 +79,12 @@ function checkOutFile(
     }
   }
   const directory = openDirectory(AT_FDCWD, destination);
+  const files = new FileCheckout(repo, options);
   try {
     const name = byteString(source.path.slice(source.path.lastIndexOf('/') + 1));
     files.checkOut(source.checksum, directory, name, source.path);
   } finally {
+    files.close();
     closeSync(directory);
   }
 }
@@ -78,36 +103,65 @@ interface Frame {
 class TreeCheckout {
   readonly #repo: Repo;
   readonly #options: CheckoutOptions;
-  readonly #files: FileCheckout;
+  /** Puts files into directories one after the other, where names that are there may be replaced. */
+  readonly #files: FileCheckout | undefined;
+  /** Does so in any order, where nothing is there. */
+  readonly #pool: WorkerPool<CheckoutBatch, void> | undefined;
+  readonly #running: Promise<void>[] = [];
+  /** Directories with everything below them made, but for files that are on their way; those below come first. */
+  readonly #made: Frame[] = [];
+  readonly #weight: number;
   /** Of the repository. */
   #device: number | undefined;
 
-  constructor(repo: Repo, options: CheckoutOptions, files: FileCheckout) {
+  constructor(repo: Repo, options: CheckoutOptions) {
     this.#repo = repo;
     this.#options = options;
-    this.#files = files;
+    const isNew = options.overwrite === 'none' && !options.whiteouts && !options.passthroughWhiteouts;
+    if (isNew) this.#pool = new WorkerPool(JOB, { path: repo.path, options });
+    else this.#files = new FileCheckout(repo, options);
+    const isLinked = repo.mode !== 'archive' && (repo.mode === 'bare') === (options.mode === 'none');
+    this.#weight = isLinked && !options.forceCopy ? LINK_WEIGHT : COPY_WEIGHT;
   }
 
-  checkOut(destination: ByteString, dirtree: string, dirmeta: string): void {
+  async checkOut(destination: ByteString, dirtree: string, dirmeta: string): Promise<void> {
     const stack: Frame[] = [];
     try {
       const root = this.#enter(AT_FDCWD, destination, byteString('/'), dirtree, dirmeta);
       if (root !== undefined) stack.push(root);
-      for (let frame = stack.at(-1); frame !== undefined; frame = stack.at(-1)) {
+      for (let frame = stack.at(-1), count = 0; frame !== undefined; frame = stack.at(-1)) {
         const link = frame.dirs[frame.next++];
         if (link === undefined) {
-          this.#leave(frame);
           stack.pop();
-          closeSync(frame.fd);
+          this.#made.push(frame);
+          if (this.#pool === undefined || this.#made.length >= OPEN_DIRECTORIES) await this.#settle();
           continue;
         }
         const path = byteString(`${frame.path}${link.name}/`);
         const below = this.#enter(frame.fd, link.name, path, link.dirtree, link.dirmeta);
         if (below !== undefined) stack.push(below);
+        if (this.#running.length > 0 && ++count % TURN === 0) await setImmediate();
       }
+      await this.#settle();
     } finally {
-      for (const { fd } of stack) closeSync(fd);
+      // Whoever still works in one of them may not find another under its number.
+      await this.#pool?.close();
+      for (const { fd } of [...stack, ...this.#made]) closeSync(fd);
     }
+  }
+
+  async close(): Promise<void> {
+    await this.#pool?.close();
+    this.#files?.close();
+  }
+
+  /** Waits for files that are on their way, and gives the directories that hold them what is their own. */
+  async #settle(): Promise<void> {
+    await this.#pool?.flush();
+    // In their order, so that the first failure is the one that is told.
+    for (const running of this.#running.splice(0)) await running;
+    for (const frame of this.#made) this.#leave(frame);
+    for (const { fd } of this.#made.splice(0)) closeSync(fd);
   }
 
   /** Makes a directory and puts its files into it. @returns undefined if it is on the skip list */
@@ -133,13 +187,24 @@ class TreeCheckout {
           throw prefixed(`Processing dirmeta ${dirmeta}`, error);
         }
       }
-      for (const file of files) {
-        this.#files.checkOut(file.checksum, fd, file.name, byteString(path + file.name));
-      }
+      this.#fill(fd, path, files);
       return { fd, path, dirs, meta, existed, next: 0 };
     } catch (error) {
       closeSync(fd);
       throw error;
+    }
+  }
+
+  #fill(directory: number, path: ByteString, files: Dirtree['files']): void {
+    if (this.#pool === undefined) {
+      for (const { checksum, name } of files) {
+        this.#files?.checkOut(checksum, directory, name, byteString(path + name));
+      }
+      return;
+    }
+    for (let at = 0; at < files.length; at += BATCH_SIZE) {
+      const batch = { directory, path, files: files.slice(at, at + BATCH_SIZE) };
+      this.#running.push(this.#pool.run(batch, batch.files.length * this.#weight));
     }
   }
 

@@ -160,7 +160,7 @@ async function checkOutOne(
   if (newer) requireCompatible(options);
   const source = findSource(repo, commit, subpath, options.has('allow-noent') && !newer);
   if (source !== undefined)
-    checkOut(repo, source, destination, checkoutOptions(repo, options, fsync, !newer));
+    await checkOut(repo, source, destination, checkoutOptions(repo, options, fsync, !newer));
 }
 
 function requireCompatible(options: OptionValues): void {
