@@ -9,6 +9,7 @@ import {
   byteStringFrom,
   displayByteString,
 } from '../src/core/bytes/byte-string.ts';
+import { joinBytes } from '../src/core/bytes/join-bytes.ts';
 import { type ErrorName, failedWith, systemCallError, worded } from '../src/core/errno.ts';
 import { malformed } from '../src/core/errors.ts';
 import { S_IFDIR, S_IFLNK, S_IFMT, S_IFREG } from '../src/core/fs/mode.ts';
@@ -289,13 +290,7 @@ function readRegular(fd: number, path: ByteString, limit: number): Uint8Array {
     if (total > limit) throw tooLarge(`more than ${limit} bytes`);
     chunks.push(chunk.slice(0, length));
   }
-  const data = new Uint8Array(total);
-  let at = 0;
-  for (const part of chunks) {
-    data.set(part, at);
-    at += part.length;
-  }
-  return data;
+  return joinBytes(chunks);
 }
 
 function readNames(fd: number): ByteString[] {

@@ -5,6 +5,7 @@ import { spawnSync } from 'node:child_process';
 import { chmodSync, copyFileSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { esmBundle } from './esm-bundle.mjs';
 import { ensureInstalled } from './install.mjs';
 import { buildNative } from './native.mjs';
 
@@ -28,14 +29,10 @@ const forNode = {
 const tools = {
   ...forNode,
   entryPoints: { tools: 'src/cli/tools.ts' },
-  format: 'esm',
+  ...esmBundle,
   outExtension: { '.js': '.mjs' },
   splitting: true,
   chunkNames: 'chunk-[hash]',
-  // commander is CommonJS and asks for Node's modules by require.
-  banner: {
-    js: "import { createRequire as makeRequire } from 'node:module'; const require = makeRequire(import.meta.url);",
-  },
 };
 await build({
   ...tools,

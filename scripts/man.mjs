@@ -2,6 +2,7 @@
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
+import { esmBundle } from './esm-bundle.mjs';
 import { ensureInstalled } from './install.mjs';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
@@ -14,14 +15,7 @@ await build({
   absWorkingDir: root,
   entryPoints: ['src/cli/documents.ts'],
   outfile: bundle,
-  bundle: true,
-  format: 'esm',
-  platform: 'node',
-  external: ['koffi'],
-  // As in build.mjs: packages that are CommonJS.
-  banner: {
-    js: "import { createRequire as makeRequire } from 'node:module'; const require = makeRequire(import.meta.url);",
-  },
+  ...esmBundle,
   define: { SEALTREE_VERSION: JSON.stringify(version) },
 });
 const { manPages, commandPages, fillMarked } = await import(pathToFileURL(bundle));

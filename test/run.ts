@@ -1,16 +1,11 @@
 /** Runs the built program, dist/sealtree.js, through a link of the name it is to be called by. @module */
 import { type ChildProcess, type StdioOptions, spawn, spawnSync } from 'node:child_process';
 import { join } from 'node:path';
+import type { Tool } from '../src/cli/verb.ts';
 import { type ByteString, byteString } from '../src/core/bytes/byte-string.ts';
 
-export type Program =
-  | 'sealtree'
-  | 'ostree'
-  | 'mkcomposefs'
-  | 'composefs-info'
-  | 'fsverity'
-  | 'mount.composefs'
-  | 'veritysetup';
+/** What the built program is called as. */
+export type Program = Tool;
 
 /** A word of the command line: text, given to the program as UTF-8, or the bytes themselves. */
 export type Word = string | Uint8Array;

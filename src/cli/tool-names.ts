@@ -1,7 +1,7 @@
 /** The programs that sealtree is when called through a link of that name, or with that name as its first word. @module */
 import type { Tool } from './verb.ts';
 
-const TOOLS: readonly string[] = [
+export const TOOLS = [
   'sealtree',
   'ostree',
   'mkcomposefs',
@@ -9,9 +9,9 @@ const TOOLS: readonly string[] = [
   'fsverity',
   'mount.composefs',
   'veritysetup',
-] satisfies Tool[];
+] as const;
 
 /** undefined if no tool has this name. */
 export function toolNamed(name: string): Tool | undefined {
-  return TOOLS.includes(name) ? (name as Tool) : undefined;
+  return TOOLS.find((tool) => tool === name);
 }

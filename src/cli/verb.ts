@@ -5,19 +5,13 @@
  */
 import type { ByteString } from '../core/bytes/byte-string.ts';
 import type { Output } from './output.ts';
+import type { TOOLS } from './tool-names.ts';
 
 /**
  * Whose manners a verb has: how its words are parsed, how it words its errors and which status it exits with.
  * `sealtree` verbs follow docs/exit-status.md; the others do as the tool of that name does.
  */
-export type Tool =
-  | 'sealtree'
-  | 'ostree'
-  | 'mkcomposefs'
-  | 'composefs-info'
-  | 'fsverity'
-  | 'mount.composefs'
-  | 'veritysetup';
+export type Tool = (typeof TOOLS)[number];
 
 export interface OptionSpec {
   /** `-b, --branch <branch>`, `--orphan`, `--sign [secret]`. Every option has a long name. */

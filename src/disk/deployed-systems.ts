@@ -1,9 +1,8 @@
 /** What a physical root has been deployed to, and what a disk made of it is named after. @module */
-import { readdirSync } from 'node:fs';
+
 import { type ByteString, byteString, displayByteString } from '../core/bytes/byte-string.ts';
 import { SealtreeError } from '../core/errors.ts';
-import { fsPath } from '../node/fs-path.ts';
-import { ioError, isErrno } from '../node/io-error.ts';
+import { nodeSystem } from '../node/system.ts';
 import { Repo } from '../repo/repo.ts';
 
 export interface DeployedSystems {
@@ -58,13 +57,6 @@ function timestampOf(sysroot: ByteString, deployments: readonly ByteString[]): n
   return Math.min(Math.max(...times), MAX_TIMESTAMP - 1);
 }
 
-function names(folder: ByteString): ByteString[] {
-  try {
-    return readdirSync(fsPath(folder), 'latin1')
-      .map((name) => byteString(name))
-      .sort();
-  } catch (error) {
-    if (isErrno(error, 'ENOENT', 'ENOTDIR')) return [];
-    throw ioError(`reading ${displayByteString(folder)}`, error);
-  }
+function names(folder: ByteString): readonly ByteString[] {
+  return nodeSystem.readDirectory(folder) ?? [];
 }

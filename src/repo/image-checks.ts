@@ -1,6 +1,7 @@
 /** The checks of an image: its digest, what the kernel says of it, and whether the tree gives it. @module */
 import { type ByteString, displayByteString } from '../core/bytes/byte-string.ts';
 import { hexOf } from '../core/bytes/hex.ts';
+import { joinBytes } from '../core/bytes/join-bytes.ts';
 import { compareImages } from '../core/erofs/compare-images.ts';
 import { memorySource } from '../core/erofs/image-source.ts';
 import { readImage } from '../core/erofs/reader.ts';
@@ -107,14 +108,8 @@ function lacksDigestsOnly(expected: Uint8Array, found: Uint8Array): boolean {
 
 function imageBytes(root: Inode): Uint8Array {
   const chunks: Uint8Array[] = [];
-  const { size } = writeImage(root, { minVersion: 0, maxVersion: 1 }, (chunk) => chunks.push(chunk));
-  const image = new Uint8Array(size);
-  let at = 0;
-  for (const chunk of chunks) {
-    image.set(chunk, at);
-    at += chunk.length;
-  }
-  return image;
+  writeImage(root, { minVersion: 0, maxVersion: 1 }, (chunk) => chunks.push(chunk));
+  return joinBytes(chunks);
 }
 
 function digestOf(image: Uint8Array): string {

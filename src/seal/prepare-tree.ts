@@ -3,13 +3,15 @@
  * where the running system has file systems of its own.
  * @module
  */
-import { chmodSync, closeSync, mkdirSync, readdirSync, renameSync, symlinkSync } from 'node:fs';
+
+import { chmodSync, closeSync, mkdirSync, renameSync, symlinkSync } from 'node:fs';
 import { type ByteString, byteString, displayByteString } from '../core/bytes/byte-string.ts';
 import { malformed, SealtreeError } from '../core/errors.ts';
 import { copyTree } from '../deploy/copy-tree.ts';
 import { openDirectory, removeTree, statusOf } from '../deploy/files.ts';
 import { fsPath, joinPath } from '../node/fs-path.ts';
 import { ioError, isErrno } from '../node/io-error.ts';
+import { nodeSystem } from '../node/system.ts';
 
 /** File systems of the running system. */
 const MOUNT_POINTS = ['dev', 'proc', 'run', 'sys', 'tmp'];
@@ -114,15 +116,8 @@ function isThere(path: ByteString): boolean {
   return statusOf(path) !== undefined;
 }
 
-function names(path: ByteString): ByteString[] {
-  try {
-    return readdirSync(fsPath(path), 'latin1')
-      .map((name) => byteString(name))
-      .sort();
-  } catch (error) {
-    if (isErrno(error, 'ENOENT', 'ENOTDIR')) return [];
-    throw ioError(`reading ${displayByteString(path)}`, error);
-  }
+function names(folder: ByteString): readonly ByteString[] {
+  return nodeSystem.readDirectory(folder) ?? [];
 }
 
 function makeFolder(path: ByteString): void {

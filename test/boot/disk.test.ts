@@ -2,14 +2,14 @@
  * A disk that `sealtree image` made on a machine without fs-verity, under a kernel that has it: the kernel takes the
  * Merkle trees for its own, notices what was changed, and writes to and grows the file system.
  */
+
 import { spawnSync } from 'node:child_process';
-import { closeSync, mkdtempSync, openSync, readSync, rmSync, writeSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, expect } from 'vitest';
-import { byteString } from '../../src/core/bytes/byte-string.ts';
-import { findRoot, openDisk } from '../../src/disk/disk-file.ts';
+import { damageFile } from '../damage-disk.ts';
 import { sealtreeOk } from '../run.ts';
 import { type BootCase, describeGuest, expectOk } from './cases.ts';
 
@@ -115,26 +115,8 @@ describeGuest('disks', cases, () => {
   })) {
     const copy = join(folder, `${what}.raw`);
     spawnSync('cp', ['--sparse=always', disk, copy]);
-    change(copy, `${DEPLOYMENT}/${KERNEL}`, at);
+    damageFile(copy, `${DEPLOYMENT}/${KERNEL}`, at);
     files[`${what}.raw`] = copy;
   }
   return { kernel: '6.12', files, disk: 4096 };
 });
-
-/** Changes a byte of a file where it lies on a disk. */
-function change(path: string, file: string, at: number): void {
-  const disk = openDisk(byteString(path));
-  const { reader, partition } = findRoot(disk, path);
-  const inode = reader.lookUp(byteString(file));
-  const extent =
-    inode && reader.extents(inode).find(({ logical, length }) => at < (logical + length) * reader.blockSize);
-  disk.close();
-  if (extent === undefined || partition === undefined) throw new Error(`${file} has no byte ${at}`);
-  const place = partition.start + (extent.physical - extent.logical) * reader.blockSize + at;
-  const fd = openSync(path, 'r+');
-  const byte = new Uint8Array(1);
-  readSync(fd, byte, 0, 1, place);
-  byte[0] = (byte[0] as number) ^ 1;
-  writeSync(fd, byte, 0, 1, place);
-  closeSync(fd);
-}

@@ -2,24 +2,13 @@
  * From a root tree to a running system with nothing but our own verbs: `seal` with the minimal initramfs, `image`, and
  * a machine that boots the disk. No kernel argument names the deployment.
  */
+
 import { spawnSync } from 'node:child_process';
-import {
-  closeSync,
-  cpSync,
-  mkdirSync,
-  mkdtempSync,
-  openSync,
-  readSync,
-  rmSync,
-  symlinkSync,
-  writeFileSync,
-  writeSync,
-} from 'node:fs';
+import { cpSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { byteString } from '../../src/core/bytes/byte-string.ts';
-import { findRoot, openDisk } from '../../src/disk/disk-file.ts';
+import { damageFile, rootHashPlace } from '../damage-disk.ts';
 import { bootProgram } from '../initramfs/program.ts';
 import { requires } from '../requires.ts';
 import { sealtreeOk } from '../run.ts';
@@ -107,31 +96,9 @@ needs.describe('a tree that was sealed', () => {
     return { shown: stopped.console.replaceAll('\r', ''), seconds: stopped.seconds };
   }
 
-  /** @param at offset in the file, or where its descriptor has the root hash: at the start of its last block */
-  function changed(name: string, path: string, at: number | 'root hash'): void {
+  function changed(name: string, path: string, place: number | typeof rootHashPlace): void {
     spawnSync('cp', ['--sparse=always', 'disk.raw', name], { cwd: folder });
-    const shown = join(folder, name);
-    const disk = openDisk(byteString(shown));
-    const { reader, partition } = findRoot(disk, shown);
-    const inode = reader.lookUp(byteString(`ostree/deploy/default/deploy/${facts.commit}.0/${path}`));
-    const extents = inode === undefined ? [] : reader.extents(inode);
-    const last = extents.at(-1);
-    const offset =
-      at !== 'root hash' || last === undefined
-        ? at
-        : (last.logical + last.length - 1) * reader.blockSize + 16;
-    const extent = extents.find(
-      ({ logical, length }) => Number(offset) < (logical + length) * reader.blockSize,
-    );
-    disk.close();
-    if (extent === undefined || partition === undefined) throw new Error(`${path} has no byte ${at}`);
-    const place = partition.start + (extent.physical - extent.logical) * reader.blockSize + Number(offset);
-    const fd = openSync(shown, 'r+');
-    const byte = new Uint8Array(1);
-    readSync(fd, byte, 0, 1, place);
-    byte[0] = (byte[0] as number) ^ 1;
-    writeSync(fd, byte, 0, 1, place);
-    closeSync(fd);
+    damageFile(join(folder, name), `ostree/deploy/default/deploy/${facts.commit}.0/${path}`, place);
   }
 
   it('is on its disk as it was sealed', () => {
@@ -169,7 +136,7 @@ needs.describe('a tree that was sealed', () => {
   });
 
   it('does not boot with a changed descriptor of its image', async ({ task }) => {
-    changed('image.raw', '.ostree.cfs', 'root hash');
+    changed('image.raw', '.ostree.cfs', rootHashPlace);
     const { shown, seconds } = await boot('image.raw');
     expect(shown).not.toContain('BOOTED');
     expect(shown).toContain(`  key:      ${facts.publicKey}`);

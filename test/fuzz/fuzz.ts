@@ -31,16 +31,11 @@ export async function fuzz(
   const folder = await mkdtemp(join(tmpdir(), 'sealtree-fuzz-'));
   try {
     const bundle = join(folder, 'worker.mjs');
+    const { esmBundle } = await import(new URL('../../scripts/esm-bundle.mjs', import.meta.url).href);
     await build({
       entryPoints: [fileURLToPath(new URL(worker, import.meta.url))],
       outfile: bundle,
-      bundle: true,
-      format: 'esm',
-      platform: 'node',
-      external: ['koffi'],
-      banner: {
-        js: "import { createRequire as makeRequire } from 'node:module'; const require = makeRequire(import.meta.url);",
-      },
+      ...esmBundle,
       define: { SEALTREE_VERSION: '"0"' },
       plugins: Object.entries(instead).map(([module, file]) => standIn(module, file)),
       logLevel: 'error',

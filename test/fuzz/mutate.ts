@@ -1,5 +1,7 @@
 /** Changes to bytes, texts and GVariant values, small enough that most of the input stays what it was. @module */
+
 import { byteString, isAscii } from '../../src/core/bytes/byte-string.ts';
+import { joinBytes } from '../../src/core/bytes/join-bytes.ts';
 import { decodeVariant } from '../../src/core/gvariant/decode.ts';
 import { encodeVariant } from '../../src/core/gvariant/encode.ts';
 import { parseType, type VariantType } from '../../src/core/gvariant/type.ts';
@@ -42,16 +44,16 @@ function changeBytes(
     else putNumber(random, data, at);
     return data;
   }
-  if (kind < 13) return join(data.subarray(0, at), data.subarray(at + 1 + random.below(8)));
+  if (kind < 13) return joinBytes([data.subarray(0, at), data.subarray(at + 1 + random.below(8))]);
   if (kind < 14)
-    return join(data.subarray(0, at), randomBytes(random, 1 + random.below(8)), data.subarray(at));
+    return joinBytes([data.subarray(0, at), randomBytes(random, 1 + random.below(8)), data.subarray(at)]);
   if (kind < 15) {
     const other = others.length === 0 ? data : random.pick(others);
     const start = random.below(other.length + 1);
     const piece = other.subarray(start, start + random.below(64));
-    return join(data.subarray(0, at), piece, data.subarray(at + (random.once(2) ? piece.length : 0)));
+    return joinBytes([data.subarray(0, at), piece, data.subarray(at + (random.once(2) ? piece.length : 0))]);
   }
-  return random.once(2) ? data.subarray(0, at) : join(data, data.subarray(at));
+  return random.once(2) ? data.subarray(0, at) : joinBytes([data, data.subarray(at)]);
 }
 
 /** A number at the edge of something, or near what is there, in either byte order. */
@@ -68,16 +70,6 @@ function putNumber(random: Random, data: Uint8Array, at: number): void {
 
 export function randomBytes(random: Random, length: number): Uint8Array {
   return Uint8Array.from({ length }, () => random.below(256));
-}
-
-function join(...parts: Uint8Array[]): Uint8Array {
-  const out = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    out.set(part, at);
-    at += part.length;
-  }
-  return out;
 }
 
 /** Changes one line of a text, or the lines' order; the first one seldom. */
@@ -232,7 +224,7 @@ function changeMember(random: Random, type: VariantType, value: Value[]): Value[
 function changeByteArray(random: Random, value: Uint8Array): Uint8Array {
   const kind = random.below(4);
   if (kind === 0) return value.slice(0, random.below(value.length + 1));
-  if (kind === 1) return join(value, randomBytes(random, 1 + random.below(4)));
+  if (kind === 1) return joinBytes([value, randomBytes(random, 1 + random.below(4))]);
   const out = Uint8Array.from(value);
   if (out.length > 0) out[random.below(out.length)] = random.below(256);
   return out;

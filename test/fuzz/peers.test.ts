@@ -1,4 +1,5 @@
 /** 2,000 changed inputs that our decoders accept, held against what the real tools make of them. */
+
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -9,11 +10,11 @@ import { writeDump } from '../../src/core/dumpfile/write.ts';
 import { memorySource } from '../../src/core/erofs/image-source.ts';
 import { readImage } from '../../src/core/erofs/reader.ts';
 import { writeImage } from '../../src/core/erofs/writer.ts';
-import { SealtreeError } from '../../src/core/errors.ts';
 import { byteswapped } from '../../src/core/gvariant/byteswap.ts';
 import { parseVariant } from '../../src/core/gvariant/text-parse.ts';
 import { printVariant } from '../../src/core/gvariant/text-print.ts';
 import { decodeCommit, encodeCommit, type MetadataEntry } from '../../src/core/ostree/commit.ts';
+import { attempt } from '../attempt.ts';
 import { goldenArchive } from '../golden-repo.ts';
 import { real, realCommand } from '../peers.ts';
 import { requires } from '../requires.ts';
@@ -252,15 +253,6 @@ function compareOutcomes(ours: Outcome, theirs: Outcome, allowed: readonly RegEx
     return undefined;
   }
   return `ours ${ours.status} ${ours.stderr.trim()}, theirs ${theirs.status} ${theirs.stderr.trim()}: ${firstDifference(ours.stdout, theirs.stdout)}`;
-}
-
-function attempt<T>(action: () => T): { value: T } | { error: string } {
-  try {
-    return { value: action() };
-  } catch (error) {
-    if (error instanceof SealtreeError) return { error: error.message };
-    throw error;
-  }
 }
 
 function firstDifference(ours: string, theirs: string): string {

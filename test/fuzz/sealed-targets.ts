@@ -3,6 +3,7 @@
  * commit is signed again, so that what reads them after these checks is what the change reaches.
  * @module
  */
+
 import { createHash, createPrivateKey, createPublicKey, type KeyObject, sign, verify } from 'node:crypto';
 import { byteString } from '../../src/core/bytes/byte-string.ts';
 import { hexOf } from '../../src/core/bytes/hex.ts';
@@ -24,6 +25,7 @@ import { isValid } from '../../src/core/verify/report.ts';
 import { verityDigest } from '../../src/core/verity/digest.ts';
 import { opensslHash } from '../../src/node/hash.ts';
 import { reachableObjects } from '../../src/repo/reachable.ts';
+import { unlessRefused } from '../attempt.ts';
 import { imageOf } from './image-of.ts';
 import { type KnownObjects, type MemoryRepo, memoryRepo, type Objects } from './memory-repo.ts';
 import { mutateObject } from './mutate.ts';
@@ -76,7 +78,7 @@ export function makeSealedCase(
   const commits = [...base.keys()].filter((name) => name.endsWith('.commit'));
   let { commit } = addMutatedCommit(random, objects, random.pick(commits).slice(0, 64), change);
   if (random.once(8)) {
-    const again = attempt(() => addMutatedCommit(random, objects, commit));
+    const again = unlessRefused(() => addMutatedCommit(random, objects, commit));
     if (again !== undefined) commit = again.commit;
   }
   const changed: Objects = new Map();
@@ -219,14 +221,4 @@ export function publicKeyObject(key: Uint8Array): KeyObject {
 
 function checksumOf(data: Uint8Array): string {
   return createHash('sha256').update(data).digest('hex');
-}
-
-/** The result, or undefined if it was refused. */
-function attempt<T>(action: () => T): T | undefined {
-  try {
-    return action();
-  } catch (error) {
-    if (error instanceof SealtreeError) return undefined;
-    throw error;
-  }
 }

@@ -1,4 +1,5 @@
 /** Every decoder, how its cases are made, and what must hold for what it accepts. @module */
+
 import { createPublicKey, verify } from 'node:crypto';
 import { type ByteString, byteString, bytesOf } from '../../src/core/bytes/byte-string.ts';
 import { hexOf } from '../../src/core/bytes/hex.ts';
@@ -38,6 +39,7 @@ import { verifySignature } from '../../src/core/sign/ed25519.ts';
 import { parsePublicKeyFile } from '../../src/core/sign/keys.ts';
 import { verityDigest } from '../../src/core/verity/digest.ts';
 import { opensslHash } from '../../src/node/hash.ts';
+import { unlessRefused } from '../attempt.ts';
 import { imageOf } from './image-of.ts';
 import type { Objects } from './memory-repo.ts';
 import { mutateBytes, mutateLines, mutateObject, mutateText, randomBytes } from './mutate.ts';
@@ -83,8 +85,8 @@ export function fuzzTargets(seeds: Seeds): Target[] {
     dumpTarget(seeds.dumps),
     objectTarget('commit', 9_000, seeds.objects.commit, COMMIT_TYPE, (data) => {
       const commit = decodeCommit(data, 'x');
-      attempt(() => composefsDigest(commit));
-      attempt(() => objectSizes(commit));
+      unlessRefused(() => composefsDigest(commit));
+      unlessRefused(() => objectSizes(commit));
       return encodeCommit(commit);
     }),
     objectTarget('dirtree', 9_000, seeds.objects.dirtree, DIRTREE_TYPE, (data) =>
@@ -95,7 +97,7 @@ export function fuzzTargets(seeds: Seeds): Target[] {
     ),
     objectTarget('commitmeta', 5_000, seeds.objects.commitmeta, METADATA_TYPE, (data) => {
       const entries = decodeCommitmeta(data, 'x');
-      attempt(() => signatures(entries, byteString('ostree.sign.ed25519')));
+      unlessRefused(() => signatures(entries, byteString('ostree.sign.ed25519')));
       return encodeCommitmeta(entries);
     }),
     archiveHeaderTarget(seeds.objects.filez),
@@ -130,9 +132,9 @@ export function imageTarget(seeds: readonly Uint8Array[]): Target<Uint8Array> {
     check(image) {
       const text: ByteString[] = [];
       writeDump(readImage(memorySource(image)), (chunk) => text.push(chunk));
-      attempt(() => readDump(text));
+      unlessRefused(() => readDump(text));
     },
-    passedHeader: (image) => attempt(() => readImageInfo(memorySource(image))) !== undefined,
+    passedHeader: (image) => unlessRefused(() => readImageInfo(memorySource(image))) !== undefined,
   };
 }
 
@@ -185,7 +187,7 @@ export function dumpTarget(seeds: readonly string[]): Target<ByteString> {
     },
     check(dump) {
       const root = readDump([dump]);
-      attempt(() => readDump([dump], { strict: true }));
+      unlessRefused(() => readDump([dump], { strict: true }));
       const again = readImage(memorySource(imageOf(root)));
       const text: ByteString[] = [];
       writeDump(again, (chunk) => text.push(chunk));
@@ -199,7 +201,7 @@ function withDigests(dump: ByteString): ByteString {
   const lines = dump.split('\n').map((line) => {
     const fields = line.split(' ');
     const [, size = '-', , , , , , , , text = '-', digest = '-'] = fields;
-    const content = text === '-' ? undefined : attempt(() => unescapeField(byteString(text)));
+    const content = text === '-' ? undefined : unlessRefused(() => unescapeField(byteString(text)));
     if (content === undefined) return line;
     if (size !== '-') fields[1] = String(content.length);
     if (digest !== '-') fields[10] = hexOf(verityDigest(opensslHash, bytesOf(content)));
@@ -280,15 +282,15 @@ function keyfileTarget(seeds: readonly string[]): Target<ByteString> {
       for (const group of file.groups) {
         for (const key of file.keys(group)) {
           for (const read of [file.get, file.boolean, file.tristate, file.integer])
-            attempt(() => read(group, key));
-          const value = attempt(() => file.get(group, key));
+            unlessRefused(() => read(group, key));
+          const value = unlessRefused(() => file.get(group, key));
           if (value === undefined) continue;
-          const changed = attempt(() => setKey(text, group, key, value, 'x'));
+          const changed = unlessRefused(() => setKey(text, group, key, value, 'x'));
           if (changed !== undefined && parseKeyfile(changed, 'x').get(group, key) !== value)
             throw new Error(`${group}.${key}: set to its own value it has another one`);
         }
       }
-      attempt(() => parsePrepareRoot(text, byteString('/x')));
+      unlessRefused(() => parsePrepareRoot(text, byteString('/x')));
     },
     passedHeader: (_, error) => Number(error.detail.line ?? 2) > 1,
   };
@@ -374,16 +376,6 @@ function signatureTarget(
     },
     passedHeader: ([key, signature]) => key.length === 32 && signature.length === 64,
   };
-}
-
-/** The result, or undefined if it was refused. */
-function attempt<T>(action: () => T): T | undefined {
-  try {
-    return action();
-  } catch (error) {
-    if (error instanceof SealtreeError) return undefined;
-    throw error;
-  }
 }
 
 /** A case as text that can be put into a bug report. */

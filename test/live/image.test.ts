@@ -32,6 +32,18 @@ const COMMIT = '89824b2792ed896a87e87cf1e913d569dbe0f71718e2d6e6daf0b33681f7fb28
 const DEPLOYMENT = `ostree/deploy/golden/deploy/${COMMIT}.0`;
 const MEBIBYTE = 1024 * 1024;
 
+/** Bytes of a disk. */
+interface Place {
+  readonly start: number;
+  readonly size: number;
+}
+
+/** The command that copies a partition out of a disk. */
+function copyOut(disk: string, { start, size }: Place, to: string): string[] {
+  const blocks = [`skip=${start / MEBIBYTE}`, `count=${size / MEBIBYTE}`, 'bs=1M'];
+  return ['dd', `if=${disk}`, `of=${to}`, ...blocks, 'conv=sparse', 'status=none'];
+}
+
 const { describe } = requires({ root: true, programs: DISK_TOOLS });
 
 interface MadeDisk {
@@ -80,15 +92,7 @@ describe('a disk made of a repository', () => {
     const disk = JSON.parse(
       sealtreeOk(['image', '--repo=repo', `--boot=${boot}`, '--output=entry.raw', '--json'], { cwd: folder }),
     ) as MadeDisk & { rootUuid: string };
-    const { start, size } = disk.partitions[0] as { start: number; size: number };
-    const blocks = [
-      `skip=${start / MEBIBYTE}`,
-      `count=${size / MEBIBYTE}`,
-      'bs=1M',
-      'conv=sparse',
-      'status=none',
-    ];
-    run(['dd', 'if=entry.raw', 'of=boot.img', ...blocks], { cwd: folder });
+    run(copyOut('entry.raw', disk.partitions[0] as Place, 'boot.img'), { cwd: folder });
     const read =
       boot === 'esp'
         ? run(['mtype', '-i', 'boot.img', `::${path}`], { cwd: folder })
@@ -153,15 +157,7 @@ describe('a disk made of what ostree deployed', () => {
   }
 
   function partition(name: string): void {
-    const { start, size } = placeOf(name);
-    const blocks = [
-      `skip=${start / MEBIBYTE}`,
-      `count=${size / MEBIBYTE}`,
-      'bs=1M',
-      'conv=sparse',
-      'status=none',
-    ];
-    ok(['dd', 'if=disk.raw', `of=${name}.img`, ...blocks]);
+    ok(copyOut('disk.raw', placeOf(name), `${name}.img`));
   }
 
   it('has a partition table that sgdisk finds nothing wrong with', () => {

@@ -4,17 +4,9 @@ import { chmodSync, mkdtempSync, readdirSync, rmSync, statSync, symlinkSync } fr
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { TOOLS } from '../../src/cli/tool-names.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
-const programs = [
-  'sealtree',
-  'ostree',
-  'mkcomposefs',
-  'composefs-info',
-  'fsverity',
-  'mount.composefs',
-  'veritysetup',
-];
 
 export default function setup(): (() => void) | undefined {
   if (process.env.SEALTREE_TEST_LINKS !== undefined) return undefined;
@@ -24,7 +16,7 @@ export default function setup(): (() => void) | undefined {
   }
   const links = mkdtempSync(join(tmpdir(), 'sealtree-links-'));
   chmodSync(links, 0o755);
-  for (const program of programs) symlinkSync(join(root, 'dist/sealtree.js'), join(links, program));
+  for (const program of TOOLS) symlinkSync(join(root, 'dist/sealtree.js'), join(links, program));
   process.env.SEALTREE_TEST_LINKS = links;
   return () => {
     delete process.env.SEALTREE_TEST_LINKS;

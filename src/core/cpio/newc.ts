@@ -3,7 +3,9 @@
  * Defined by Linux: Documentation/driver-api/early-userspace/buffer-format.rst, "newc".
  * @module
  */
+
 import { type ByteString, byteString, bytesOf } from '../bytes/byte-string.ts';
+import { joinBytes } from '../bytes/join-bytes.ts';
 import { malformed } from '../errors.ts';
 import { S_IFDIR } from '../fs/mode.ts';
 
@@ -44,13 +46,7 @@ export function encodeCpio(members: readonly CpioMember[]): Uint8Array {
     chunks.push(...encodeMember(member, index + 1));
   });
   chunks.push(...encodeMember({ path: TRAILER, mode: 0, data: NOTHING }, 0));
-  const out = new Uint8Array(chunks.reduce((sum, { length }) => sum + length, 0));
-  let at = 0;
-  for (const chunk of chunks) {
-    out.set(chunk, at);
-    at += chunk.length;
-  }
-  return out;
+  return joinBytes(chunks);
 }
 
 function encodeMember({ path, mode, data }: CpioMember, inode: number): Uint8Array[] {

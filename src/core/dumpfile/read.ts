@@ -5,12 +5,21 @@
  */
 import { type ByteString, byteString } from '../bytes/byte-string.ts';
 import { malformed, type SealtreeError } from '../errors.ts';
-import { type DirectoryEntry, type Inode, isHardLink, type Xattr } from '../fs/file-tree.ts';
+import { type DirectoryEntry, type Inode, isHardLink, makeInode, type Xattr } from '../fs/file-tree.ts';
 import { INLINE_CONTENT_MAX, NAME_MAX, PAYLOAD_MAX } from '../fs/limits.ts';
 import { S_IFBLK, S_IFCHR, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG } from '../fs/mode.ts';
 import { setXattr } from '../fs/xattr-account.ts';
 import { unescapeField } from './escape.ts';
-import { asSigned, lowWord, parseUnsigned } from './integer.ts';
+import {
+  cString,
+  isKnownType,
+  lowerHex,
+  parseDecimal,
+  parseLenient,
+  parseOctal,
+  parseXattr,
+} from './fields.ts';
+import { asSigned, lowWord } from './integer.ts';
 
 export interface ReadDumpOptions {
   /** What mkcomposefs does if CFS_PARSE_STRICT is set: refuse contradictions that it otherwise passes over. */
@@ -269,21 +278,8 @@ class DumpReader {
       return;
     }
 
-    const inode: Inode = {
-      mode,
-      nlink: 0,
-      uid: 0,
-      gid: 0,
-      rdev: 0,
-      size: 0,
-      mtimeSec: 0,
-      mtimeNsec: 0,
-      xattrs: [],
-      payload: undefined,
-      content: undefined,
-      digest: undefined,
-      children: (mode & S_IFMT) === S_IFDIR ? new Map() : undefined,
-    };
+    const inode = makeInode(mode);
+    inode.nlink = 0;
     this.#add(path, inode, mode);
     this.#readInode(inode, sizeField, hasEscape);
   }
@@ -417,14 +413,6 @@ class DumpReader {
   }
 }
 
-function parseXattr(field: ByteString, hasEscape: boolean): Xattr {
-  const equal = field.indexOf('=');
-  if (equal < 0) throw malformed('Missing = in xattr');
-  const key = byteString(field.slice(0, equal));
-  const value = byteString(field.slice(equal + 1));
-  return hasEscape ? [cString(unescapeField(key)), unescapeField(value)] : [key, value];
-}
-
 /** What `path` names, slashes collapsing, links not followed. */
 function lookup(root: Inode, path: ByteString): DirectoryEntry | undefined {
   let at: DirectoryEntry | undefined = root;
@@ -434,64 +422,6 @@ function lookup(root: Inode, path: ByteString): DirectoryEntry | undefined {
     at = at.children?.get(byteString(name));
   }
   return at;
-}
-
-/** mkcomposefs holds most fields as C strings: they end at a NUL byte. */
-function cString(text: ByteString): ByteString {
-  const end = text.indexOf('\0');
-  return end < 0 ? text : byteString(text.slice(0, end));
-}
-
-function parseDecimal(field: ByteString): number | bigint {
-  const length = field.length;
-  if (length === 0 || length > 15) return parseUnsigned(field, 10);
-  let value = 0;
-  for (let i = 0; i < length; i++) {
-    const digit = field.charCodeAt(i) - 0x30;
-    if (digit < 0 || digit > 9) return parseUnsigned(field, 10);
-    value = value * 10 + digit;
-  }
-  return value;
-}
-
-function parseOctal(field: ByteString): number | bigint {
-  const length = field.length;
-  if (length === 0 || length > 15) return parseUnsigned(field, 8);
-  let value = 0;
-  for (let i = 0; i < length; i++) {
-    const digit = field.charCodeAt(i) - 0x30;
-    if (digit < 0 || digit > 7) return parseUnsigned(field, 8);
-    value = value * 8 + digit;
-  }
-  return value;
-}
-
-/** 0 for what is not a number. */
-function parseLenient(field: ByteString): number | bigint {
-  try {
-    return parseDecimal(field);
-  } catch {
-    return 0;
-  }
-}
-
-function isKnownType(mode: number): boolean {
-  switch (mode & S_IFMT) {
-    case 0o140000:
-    case S_IFLNK:
-    case S_IFREG:
-    case S_IFBLK:
-    case S_IFDIR:
-    case S_IFCHR:
-    case 0o010000:
-      return true;
-    default:
-      return false;
-  }
-}
-
-function lowerHex(digest: ByteString): string {
-  return /[A-F]/.test(digest) ? digest.toLowerCase() : digest;
 }
 
 function withLine(error: unknown, line: number): unknown {

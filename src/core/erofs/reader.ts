@@ -5,61 +5,34 @@
  * @module
  */
 import { type ByteString, byteString, byteStringFrom, displayByteString } from '../bytes/byte-string.ts';
-import { hexOf } from '../bytes/hex.ts';
-import { type ErrorDetail, malformed, type SealtreeError } from '../errors.ts';
-import type { DirectoryEntry, Inode, Xattr } from '../fs/file-tree.ts';
+import type { DirectoryEntry, Inode } from '../fs/file-tree.ts';
 import { INLINE_CONTENT_MAX, NAME_MAX, PAYLOAD_MAX } from '../fs/limits.ts';
-import { S_IFCHR, S_IFMT, S_IFREG } from '../fs/mode.ts';
-import { IMAGE_XATTR_BUDGET, setXattr } from '../fs/xattr-account.ts';
+import { S_IFCHR, S_IFMT } from '../fs/mode.ts';
 import {
-  BLOCK_BITS,
   BLOCK_SIZE,
   CHUNK_ADDRESS_SIZE,
   COMPACT_INODE,
   COMPACT_INODE_SIZE,
-  COMPOSEFS_HEADER_VERSION,
-  COMPOSEFS_MAGIC,
   DIRENT_SIZE,
   direntType,
-  EROFS_MAGIC,
-  ESCAPED_WHITEOUT,
-  ESCAPED_WHITEOUTS,
   EXTENDED_INODE,
   EXTENDED_INODE_SIZE,
-  HEADER,
   INODES_START,
   LAYOUT_CHUNKS,
   LAYOUT_INLINE,
   LAYOUT_PLAIN,
-  METACOPY_HEADER,
-  OVERLAY_ESCAPE_PREFIX,
-  OVERLAY_METACOPY,
-  OVERLAY_PREFIX,
-  OVERLAY_REDIRECT,
   SLOT_SIZE,
-  SUPERBLOCK,
-  SUPERBLOCK_OFFSET,
-  SUPERBLOCK_SIZE,
-  USER_WHITEOUT,
-  USER_WHITEOUTS,
   XATTR_AREA_HEADER_SIZE,
-  XATTR_ENTRY_HEADER_SIZE,
-  xattrPrefix,
 } from './format.ts';
 import { ImageBytes, type ImageSource } from './image-source.ts';
 import { chunksOf } from './placement.ts';
+import { type Headers, type ImageInfo, readHeaders } from './read-headers.ts';
+import { XattrReader } from './read-xattrs.ts';
+import { small, wrong } from './wrong.ts';
 
 export interface ReadImageOptions {
   /** Names in the root; if given, the others are passed over. */
   readonly filter?: ReadonlySet<ByteString>;
-}
-
-/** What the headers of an image say. */
-export interface ImageInfo {
-  readonly version: number;
-  readonly hasAcl: boolean;
-  readonly inodeCount: number;
-  readonly blocks: number;
 }
 
 /**
@@ -75,7 +48,7 @@ export function readImage(source: ImageSource, options: ReadImageOptions = {}): 
 
 /** Reads the headers only. */
 export function readImageInfo(source: ImageSource): ImageInfo {
-  return new ImageReader(source).info;
+  return readHeaders(new ImageBytes(source)).info;
 }
 
 /** An inode as far as it has been looked at. */
@@ -101,60 +74,22 @@ interface Walk {
 }
 
 class ImageReader {
-  readonly info: ImageInfo;
   readonly #image: ImageBytes;
-  readonly #metaStart: number;
-  readonly #sharedStart: number;
-  readonly #rootNid: number;
-  readonly #buildTime: number | bigint;
-  readonly #buildTimeNsec: number;
+  readonly #headers: Headers;
+  readonly #xattrs: XattrReader;
   readonly #inodes = new Map<number, Inode>();
-  readonly #shared = new Map<number, Xattr>();
   /** Bytes that inodes and their data were found to take; parts that overlap would make it more than there are. */
   #taken = INODES_START;
 
   constructor(source: ImageSource) {
     const image = new ImageBytes(source);
     this.#image = image;
-    if (source.size < BLOCK_SIZE) {
-      throw wrong('image', 0, `at least ${BLOCK_SIZE} bytes`, source.size);
-    }
-    const at = image.locate(0, SUPERBLOCK_OFFSET + SUPERBLOCK_SIZE, 'headers');
-    const { view } = image;
-    const u32 = (offset: number) => view.getUint32(at + offset, true);
-    const expect = (what: string, offset: number, expected: number, found: number) => {
-      if (found !== expected) throw wrong(what, offset, hex(expected), hex(found));
-    };
-    expect('composefs magic number', HEADER.magic, COMPOSEFS_MAGIC, u32(HEADER.magic));
-    expect(
-      'composefs header version',
-      HEADER.headerVersion,
-      COMPOSEFS_HEADER_VERSION,
-      u32(HEADER.headerVersion),
-    );
-    const base = SUPERBLOCK_OFFSET;
-    expect('EROFS magic number', base, EROFS_MAGIC, u32(base + SUPERBLOCK.magic));
-    expect(
-      'EROFS block size exponent',
-      base + SUPERBLOCK.blockBits,
-      BLOCK_BITS,
-      view.getUint8(at + base + SUPERBLOCK.blockBits),
-    );
-    this.info = {
-      version: u32(HEADER.formatVersion),
-      hasAcl: (u32(HEADER.flags) & 1) !== 0,
-      inodeCount: Number(view.getBigUint64(at + base + SUPERBLOCK.inodeCount, true)),
-      blocks: u32(base + SUPERBLOCK.blocks),
-    };
-    this.#rootNid = view.getUint16(at + base + SUPERBLOCK.rootNid, true);
-    this.#buildTime = small(view.getBigInt64(at + base + SUPERBLOCK.buildTime, true));
-    this.#buildTimeNsec = u32(base + SUPERBLOCK.buildTimeNsec);
-    this.#metaStart = u32(base + SUPERBLOCK.metaBlock) * BLOCK_SIZE;
-    this.#sharedStart = u32(base + SUPERBLOCK.xattrBlock) * BLOCK_SIZE;
+    this.#headers = readHeaders(image);
+    this.#xattrs = new XattrReader(image, this.#headers.sharedStart, (...taken) => this.#take(...taken));
   }
 
   tree(filter: ReadonlySet<ByteString> | undefined): Inode {
-    const root = this.#find(this.#rootNid, 'the root');
+    const root = this.#find(this.#headers.rootNid, 'the root');
     if (root.inode.children === undefined) {
       throw wrong(
         `inode ${root.nid}, the root`,
@@ -201,7 +136,7 @@ class ImageReader {
 
   /** The inode itself, without what follows it. */
   #find(nid: number, name: string): Found {
-    const offset = this.#metaStart + nid * SLOT_SIZE;
+    const offset = this.#headers.metaStart + nid * SLOT_SIZE;
     const what = `inode ${nid} of '${displayByteString(byteString(name))}'`;
     if (offset < INODES_START) throw wrong(what, offset, `an offset of at least ${INODES_START}`, offset);
     let at = this.#image.locate(offset, COMPACT_INODE_SIZE, what);
@@ -228,8 +163,8 @@ class ImageReader {
       gid: 0,
       rdev: type === S_IFCHR || direntType(mode) === 4 ? union : 0,
       size: 0,
-      mtimeSec: this.#buildTime,
-      mtimeNsec: this.#buildTimeNsec,
+      mtimeSec: this.#headers.buildTime,
+      mtimeNsec: this.#headers.buildTimeNsec,
       xattrs: [],
       payload: undefined,
       content: undefined,
@@ -279,7 +214,7 @@ class ImageReader {
         this.#readSymlink(found);
         break;
     }
-    if (found.xattrSize > 0) this.#readXattrs(found);
+    if (found.xattrSize > 0) this.#xattrs.read(found);
     return walk;
   }
 
@@ -439,64 +374,6 @@ class ImageReader {
     return last;
   }
 
-  #readXattrs(found: Found): void {
-    const what = `inode ${found.nid}, xattrs`;
-    const offset = found.xattrOffset;
-    const end = offset + found.xattrSize;
-    let at = this.#image.locate(offset, found.xattrSize, what);
-    const sharedCount = this.#image.bytes[at + 4] as number;
-    const inlineOffset = offset + XATTR_AREA_HEADER_SIZE + sharedCount * 4;
-    if (inlineOffset > end) {
-      throw wrong(what, offset, `room for ${sharedCount} shared ones`, `${found.xattrSize} bytes`);
-    }
-    const own: Xattr[] = [];
-    let account: number | undefined = 0;
-    const add = (xattr: Xattr, place: number) => {
-      account = applyXattr(found.inode, own, xattr, account as number);
-      if (account === undefined) throw wrong(what, place, `at most ${IMAGE_XATTR_BUDGET} bytes`, 'more');
-    };
-    for (let place = inlineOffset; place + XATTR_ENTRY_HEADER_SIZE <= end; ) {
-      const { xattr, size } = this.#readXattr(place, end, what);
-      add(xattr, place);
-      place += (size + 3) & ~3;
-    }
-    for (let i = 0; i < sharedCount; i++) {
-      at = this.#image.locate(offset, found.xattrSize, what);
-      const id = this.#image.view.getUint32(at + XATTR_AREA_HEADER_SIZE + i * 4, true);
-      const place = this.#sharedStart + id * 4;
-      let xattr = this.#shared.get(id);
-      if (xattr === undefined) {
-        const read = this.#readXattr(place, this.#image.size, what);
-        xattr = read.xattr;
-        this.#take(read.size, what, place);
-        this.#shared.set(id, xattr);
-      }
-      add(xattr, place);
-    }
-    found.inode.xattrs = own;
-  }
-
-  #readXattr(offset: number, end: number, what: string): { xattr: Xattr; size: number } {
-    let at = this.#image.locate(offset, XATTR_ENTRY_HEADER_SIZE, what);
-    const suffixLength = this.#image.bytes[at] as number;
-    const index = this.#image.bytes[at + 1] as number;
-    const valueLength = this.#image.view.getUint16(at + 2, true);
-    const size = XATTR_ENTRY_HEADER_SIZE + suffixLength + valueLength;
-    if (offset + size > end) {
-      throw wrong(`${what}, entry`, offset, `at most ${end - offset} bytes`, size);
-    }
-    const prefix = xattrPrefix(index);
-    if (prefix === undefined) throw wrong(`${what}, prefix of name`, offset, '0 to 6', index);
-    at = this.#image.locate(offset, size, what) + XATTR_ENTRY_HEADER_SIZE;
-    const { bytes } = this.#image;
-    const key = byteString(prefix + byteStringFrom(bytes, at, at + suffixLength));
-    if (key === '' || key.includes('\0')) {
-      throw wrong(`${what}, name`, offset, 'at least one byte and no NUL byte', displayByteString(key));
-    }
-    const value = byteStringFrom(bytes, at + suffixLength, at + suffixLength + valueLength);
-    return { xattr: [key, value], size };
-  }
-
   /** Counts what an inode or its data takes. */
   #take(length: number, what: string, offset: number): void {
     this.#taken += length;
@@ -509,67 +386,6 @@ class ImageReader {
       );
     }
   }
-}
-
-/** Adds an xattr of the image to an inode's own, or does what it stands for. Returns the new cost of `own`. */
-function applyXattr(inode: Inode, own: Xattr[], xattr: Xattr, account: number): number | undefined {
-  const [key, value] = xattr;
-  const isFile = (inode.mode & S_IFMT) === S_IFREG;
-  if (key === OVERLAY_REDIRECT) {
-    if (isFile) {
-      const nul = value.indexOf('\0');
-      // To overlayfs, too, the path ends at a NUL.
-      const path = nul < 0 ? value : value.slice(0, nul);
-      inode.payload = byteString(path.length > 1 && path.startsWith('/') ? path.slice(1) : path);
-    }
-    return account;
-  }
-  if (key === OVERLAY_METACOPY) {
-    if (isFile && value.length === METACOPY_HEADER.length + 32) {
-      inode.digest = hexOf(
-        Uint8Array.from(value.slice(METACOPY_HEADER.length), (char) => char.charCodeAt(0)),
-      );
-    }
-    return account;
-  }
-  if (key === ESCAPED_WHITEOUT && isFile) {
-    inode.mode = (inode.mode & ~S_IFMT) | S_IFCHR;
-    inode.rdev = 0;
-    inode.size = 0;
-    return account;
-  }
-  if (key === ESCAPED_WHITEOUTS || key === USER_WHITEOUT || key === USER_WHITEOUTS) return account;
-  if (key.startsWith(OVERLAY_ESCAPE_PREFIX)) {
-    const unescaped = byteString(OVERLAY_PREFIX + key.slice(OVERLAY_ESCAPE_PREFIX.length));
-    return setXattr(own, [unescaped, value], account, IMAGE_XATTR_BUDGET);
-  }
-  if (key.startsWith(OVERLAY_PREFIX)) return account;
-  return setXattr(own, xattr, account, IMAGE_XATTR_BUDGET);
-}
-
-/** The error for an image that is not what it should be: the thing, its offset, what was expected and found. */
-function wrong(
-  what: string,
-  offset: number,
-  expected: string | number,
-  found: string | number | bigint,
-): SealtreeError {
-  const detail: ErrorDetail = {
-    offset,
-    expected,
-    found: typeof found === 'bigint' ? found.toString() : found,
-  };
-  return malformed(`${what} at offset ${offset}: expected ${expected}, found ${found}`, detail);
-}
-
-function hex(value: number): string {
-  return `0x${value.toString(16)}`;
-}
-
-/** A number where it is exact, else the bigint. */
-function small(value: bigint): number | bigint {
-  const number = Number(value);
-  return Number.isSafeInteger(number) ? number : value;
 }
 
 /** As file-tree.ts has sizes: a bigint only above 2^53. */

@@ -1,4 +1,5 @@
 /** GVariant against GLib: test/vectors/gvariant/ORIGIN.md. */
+
 import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
@@ -12,6 +13,7 @@ import { parseVariant } from '../../../src/core/gvariant/text-parse.ts';
 import { printVariant } from '../../../src/core/gvariant/text-print.ts';
 import { isTypeString, parseType } from '../../../src/core/gvariant/type.ts';
 import type { Value, Variant } from '../../../src/core/gvariant/value.ts';
+import { attempt } from '../../attempt.ts';
 
 interface TextVector {
   readonly text: string;
@@ -30,15 +32,6 @@ interface BytesVector {
 
 function vectors<T>(name: string): T[] {
   return JSON.parse(readFileSync(new URL(`../../vectors/gvariant/${name}`, import.meta.url), 'utf8'));
-}
-
-function attempt<T>(action: () => T): { value: T } | { error: string } {
-  try {
-    return { value: action() };
-  } catch (error) {
-    if (error instanceof SealtreeError) return { error: error.message };
-    throw error;
-  }
 }
 
 describe('GVariant text', () => {
