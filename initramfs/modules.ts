@@ -10,7 +10,14 @@ const LIST_LIMIT = 1024 * 1024;
 
 const MODULE_INIT_COMPRESSED_FILE = 4;
 const EEXIST = 17;
+const ENODEV = 19;
 
+/**
+ * Loads what the list names. One for hardware that is not here (a faster checksum, another disk controller) is no
+ * fault: if it was needed, what comes behind it says so.
+ *
+ * @throws SealtreeError for any other that cannot be loaded
+ */
 export function loadModules(): void {
   const data = bootSystem.readFile(LIST, LIST_LIMIT);
   if (data === undefined) return;
@@ -21,7 +28,7 @@ export function loadModules(): void {
     try {
       using(openForReading(path), (fd) => {
         const result = kernel.finitModule(fd, cString(byteString('')), flags);
-        if (result !== -EEXIST) checked('finit_module', result);
+        if (result !== -EEXIST && result !== -ENODEV) checked('finit_module', result);
       });
     } catch (error) {
       throw worded(`loading ${displayByteString(path)}`, error);
