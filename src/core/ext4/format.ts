@@ -9,6 +9,7 @@ import { crc32c } from '../bytes/crc.ts';
 export const BLOCK_SIZE = 4096;
 export const BLOCKS_PER_GROUP = 8 * BLOCK_SIZE;
 export const INODE_SIZE = 256;
+export const DESCRIPTOR_SIZE = 32;
 export const DESCRIPTOR_SIZE_64 = 64;
 
 /** Where the superblock begins, whatever the size of a block. */
@@ -20,7 +21,7 @@ export const ROOT_INODE = 2;
 export const JOURNAL_INODE = 8;
 export const FIRST_INODE = 11;
 
-export const COMPAT = { hasJournal: 0x4, extAttr: 0x8, dirIndex: 0x20 } as const;
+export const COMPAT = { hasJournal: 0x4, extAttr: 0x8, dirIndex: 0x20, sparseSuper2: 0x200 } as const;
 export const INCOMPAT = {
   filetype: 0x2,
   recover: 0x4,
@@ -37,6 +38,7 @@ export const RO_COMPAT = {
   dirNlink: 0x20,
   extraIsize: 0x40,
   metadataCsum: 0x400,
+  readonly: 0x1000,
   verity: 0x8000,
 } as const;
 
@@ -51,12 +53,26 @@ export const INODE_FLAG = {
 
 /** Offsets in an inode. */
 export const INODE = {
+  mode: 0x00,
+  uidLow: 0x02,
+  sizeLow: 0x04,
+  accessed: { low: 0x08, extra: 0x8c },
+  changed: { low: 0x0c, extra: 0x84 },
+  modified: { low: 0x10, extra: 0x88 },
+  gidLow: 0x18,
+  links: 0x1a,
+  blocks: 0x1c,
+  flags: 0x20,
   block: 0x28,
   generation: 0x64,
   xattrBlock: 0x68,
+  sizeHigh: 0x6c,
+  uidHigh: 0x78,
+  gidHigh: 0x7a,
   checksumLow: 0x7c,
   extraSize: 0x80,
   checksumHigh: 0x82,
+  created: { low: 0x90, extra: 0x94 },
 } as const;
 
 /** What stands behind the first 128 bytes of an inode before its xattrs. */
@@ -86,19 +102,20 @@ export const DIRECTORY_TAIL_TYPE = 0xde;
 
 /** `FT_*` of a directory entry by the type bits of a mode, shifted right by 12. */
 export const FILE_TYPE: Readonly<Record<number, number>> = {
-  7: 1,
+  8: 1,
   4: 2,
   2: 3,
   6: 4,
   1: 5,
-  11: 6,
-  9: 7,
+  12: 6,
+  10: 7,
 };
 
 /** Begins of names that an xattr entry has as a number; the whole name where the rest is empty. */
 export const XATTR_PREFIXES: readonly (readonly [index: number, prefix: string])[] = [
   [2, 'system.posix_acl_access'],
   [3, 'system.posix_acl_default'],
+  [8, 'system.richacl'],
   [1, 'user.'],
   [4, 'trusted.'],
   [6, 'security.'],

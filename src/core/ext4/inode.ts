@@ -53,29 +53,26 @@ export function encodeInode(
   const { uid, gid, size, blocks, xattrBlock, extraSize } = fields;
   const out = new Uint8Array(INODE_SIZE);
   const view = new DataView(out.buffer);
-  view.setUint16(0x00, fields.mode, true);
-  view.setUint16(0x02, uid & 0xffff, true);
-  view.setUint32(0x04, size % 2 ** 32, true);
-  view.setUint16(0x18, gid & 0xffff, true);
-  view.setUint16(0x1a, fields.links, true);
-  view.setUint32(0x1c, blocks % 2 ** 32, true);
-  view.setUint32(0x20, fields.flags, true);
+  view.setUint16(INODE.mode, fields.mode, true);
+  view.setUint16(INODE.uidLow, uid & 0xffff, true);
+  view.setUint32(INODE.sizeLow, size % 2 ** 32, true);
+  view.setUint16(INODE.gidLow, gid & 0xffff, true);
+  view.setUint16(INODE.links, fields.links, true);
+  view.setUint32(INODE.blocks, blocks % 2 ** 32, true);
+  view.setUint32(INODE.flags, fields.flags, true);
   out.set(fields.body, INODE.block);
   view.setUint32(INODE.xattrBlock, xattrBlock % 2 ** 32, true);
-  view.setUint32(0x6c, Math.floor(size / 2 ** 32), true);
+  view.setUint32(INODE.sizeHigh, Math.floor(size / 2 ** 32), true);
   view.setUint16(0x74, Math.floor(blocks / 2 ** 32), true);
   view.setUint16(0x76, Math.floor(xattrBlock / 2 ** 32), true);
-  view.setUint16(0x78, uid >>> 16, true);
-  view.setUint16(0x7a, gid >>> 16, true);
+  view.setUint16(INODE.uidHigh, uid >>> 16, true);
+  view.setUint16(INODE.gidHigh, gid >>> 16, true);
   view.setUint16(INODE.extraSize, extraSize, true);
-  const time = (at: number, extraAt: number, { low, extra }: InodeTime) => {
-    view.setUint32(at, low, true);
-    view.setUint32(extraAt, extra, true);
-  };
-  time(0x08, 0x8c, fields.accessed);
-  time(0x0c, 0x84, fields.changed);
-  time(0x10, 0x88, fields.modified);
-  time(0x90, 0x94, fields.created);
+  for (const name of ['accessed', 'changed', 'modified', 'created'] as const) {
+    const { low, extra } = fields[name];
+    view.setUint32(INODE[name].low, low, true);
+    view.setUint32(INODE[name].extra, extra, true);
+  }
   if (fields.xattrs !== undefined) out.set(fields.xattrs, 128 + extraSize);
   if (checksum !== undefined) {
     const sum = inodeChecksum(checksum.seed, checksum.number, out);
@@ -100,11 +97,17 @@ export function symlinkBody(target: ByteString): Uint8Array {
 
 /** The body of a device: small numbers as they always were, others as the kernel packs them. */
 export function deviceBody(rdev: number): Uint8Array {
-  const out = new Uint8Array(INODE_BODY_SIZE);
-  const view = new DataView(out.buffer);
   const major = (rdev >>> 8) & 0xfff;
   const minor = (rdev & 0xff) | ((rdev >>> 12) & 0xfff00);
-  if (major < 256 && minor < 256) view.setUint32(0, (major << 8) | minor, true);
-  else view.setUint32(4, rdev, true);
+  if (major >= 256 || minor >= 256) return packedDeviceBody(rdev);
+  const out = new Uint8Array(INODE_BODY_SIZE);
+  new DataView(out.buffer).setUint32(0, (major << 8) | minor, true);
+  return out;
+}
+
+/** The body of a device whose number stands as the kernel packs it, however small it is. */
+export function packedDeviceBody(rdev: number): Uint8Array {
+  const out = new Uint8Array(INODE_BODY_SIZE);
+  new DataView(out.buffer).setUint32(4, rdev, true);
   return out;
 }

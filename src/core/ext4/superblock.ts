@@ -45,6 +45,10 @@ export interface SuperblockFields {
   readonly mountOptions: number;
   /** 16 bytes that hashes of names begin with; undefined where no directory has an index. */
   readonly hashSeed: Uint8Array | undefined;
+  /** Groups whose bitmaps and inodes stand together, as a power of two; 0 without `INCOMPAT.flexBg`. */
+  readonly logGroupsPerFlex: number;
+  /** Number of the inode; 0 for one that is found by its name. */
+  readonly lostAndFound: number;
   readonly journal: { readonly extents: readonly Extent[]; readonly blocks: number } | undefined;
 }
 
@@ -111,6 +115,8 @@ export function encodeSuperblock(fields: SuperblockFields): Uint8Array {
   }
   u16(0x15c, fields.extraInodeSize);
   u16(0x15e, fields.extraInodeSize);
+  out[0x174] = fields.logGroupsPerFlex;
+  u32(0x268, fields.lostAndFound);
   if (roCompat & RO_COMPAT.metadataCsum) {
     out[0x175] = CRC32C;
     u32(0x3fc, crc32c(0xffffffff, out.subarray(0, 0x3fc)));

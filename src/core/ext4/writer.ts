@@ -256,6 +256,8 @@ function superblock(layout: Layout, options: Ext4Options, group: number, freeBlo
     extraInodeSize: EXTRA_INODE_SIZE,
     maxMounts: NO_MAX_MOUNTS,
     mountOptions: MOUNT_XATTR_ACL,
+    logGroupsPerFlex: 0,
+    lostAndFound: 0,
     journal: { extents: journal, blocks: journalBlocks },
   });
 }

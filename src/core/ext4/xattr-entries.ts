@@ -4,7 +4,8 @@
  * Defined by Linux: Documentation/filesystems/ext4/attributes.rst, fs/ext4/xattr.c.
  * @module
  */
-import { type ByteString, writeByteString } from '../bytes/byte-string.ts';
+import { type ByteString, byteStringFrom, writeByteString } from '../bytes/byte-string.ts';
+import { malformed } from '../errors.ts';
 import { XATTR_HEADER_SIZE, XATTR_MAGIC } from './format.ts';
 
 export interface XattrEntry {
@@ -18,18 +19,38 @@ export interface XattrEntry {
 /** Bytes of an entry before its name. */
 export const XATTR_ENTRY_SIZE = 16;
 
+/** No file that is mounted has more: it would not fit a block. */
+const MAX_ENTRIES = 4096 / XATTR_ENTRY_SIZE;
+
+/** What the kernel does not look at, in which writers differ. */
+export interface XattrManner {
+  /** Whether entries in an inode have a hash too. */
+  readonly hashInInode: boolean;
+  /** Whether a block has one of all its entries. */
+  readonly hashOfBlock: boolean;
+  /** Whether an empty value has a place. */
+  readonly placeOfEmpty: boolean;
+}
+
+/** As the kernel itself writes them. */
+export const KERNEL_MANNER: XattrManner = { hashInInode: false, hashOfBlock: true, placeOfEmpty: false };
+
 /**
  * Encodes entries for the room behind an inode's fields.
  *
  * @param room bytes that the inode has for them
  * @returns undefined if they do not fit
  */
-export function encodeEntriesInInode(entries: readonly XattrEntry[], room: number): Uint8Array | undefined {
+export function encodeEntriesInInode(
+  entries: readonly XattrEntry[],
+  room: number,
+  manner: XattrManner,
+): Uint8Array | undefined {
   if (4 + encodedSize(entries) > room) return undefined;
   const out = new Uint8Array(room);
   new DataView(out.buffer).setUint32(0, XATTR_MAGIC, true);
-  // Offsets count from the first entry here; hashes are for those in blocks.
-  writeEntries(out, 4, entries, 4, false);
+  // Offsets count from the first entry here.
+  writeEntries(out, 4, entries, 4, manner.hashInInode, manner);
   return out;
 }
 
@@ -41,6 +62,7 @@ export function encodeEntriesInInode(entries: readonly XattrEntry[], room: numbe
 export function encodeEntriesInBlock(
   entries: readonly XattrEntry[],
   blockSize: number,
+  manner: XattrManner,
 ): Uint8Array | undefined {
   if (XATTR_HEADER_SIZE + encodedSize(entries) > blockSize) return undefined;
   const out = new Uint8Array(blockSize);
@@ -48,9 +70,39 @@ export function encodeEntriesInBlock(
   view.setUint32(0, XATTR_MAGIC, true);
   view.setUint32(4, 1, true); // used by one inode
   view.setUint32(8, 1, true); // one block
-  const hash = writeEntries(out, XATTR_HEADER_SIZE, entries, 0, true);
-  view.setUint32(12, hash, true);
+  const hash = writeEntries(out, XATTR_HEADER_SIZE, entries, 0, true, manner);
+  if (manner.hashOfBlock) view.setUint32(12, hash, true);
   return out;
+}
+
+/**
+ * Decodes the entries in an inode or in a block.
+ *
+ * @param data the whole room or block
+ * @param first offset of the first entry
+ * @param base what the offsets of values count from
+ * @throws SealtreeError `malformed` for an entry or value that is not inside `data`, or a value in another inode
+ */
+export function decodeEntries(data: Uint8Array, first: number, base: number, what: string): XattrEntry[] {
+  const view = new DataView(data.buffer, data.byteOffset, data.byteLength);
+  const entries: XattrEntry[] = [];
+  for (let at = first; at + 4 <= data.length && view.getUint32(at, true) !== 0; ) {
+    if (at + XATTR_ENTRY_SIZE > data.length) throw malformed(`${what}: xattr entry at ${at} is cut off`);
+    const nameLength = view.getUint8(at);
+    const index = view.getUint8(at + 1);
+    const start = base + view.getUint16(at + 2, true);
+    const size = view.getUint32(at + 8, true);
+    const next = at + XATTR_ENTRY_SIZE + nameLength;
+    if (view.getUint32(at + 4, true) !== 0)
+      throw malformed(`${what}: xattr value in another inode is not supported`);
+    if (next > data.length || start + size > data.length)
+      throw malformed(`${what}: xattr entry at ${at} leads outside`);
+    if (entries.length === MAX_ENTRIES) throw malformed(`${what}: too many xattrs`);
+    const name = byteStringFrom(data, at + XATTR_ENTRY_SIZE, next);
+    entries.push({ index, name, value: data.subarray(start, start + size) });
+    at = next + xattrPadding(next);
+  }
+  return entries;
 }
 
 /** Zeros behind a name or value of this length. */
@@ -74,6 +126,7 @@ function writeEntries(
   entries: readonly XattrEntry[],
   base: number,
   hashed: boolean,
+  { placeOfEmpty }: XattrManner,
 ): number {
   const view = new DataView(out.buffer);
   let at = first;
@@ -84,7 +137,7 @@ function writeEntries(
     out.set(value, end);
     view.setUint8(at, name.length);
     view.setUint8(at + 1, index);
-    view.setUint16(at + 2, value.length === 0 ? 0 : end - base, true);
+    view.setUint16(at + 2, value.length === 0 && !placeOfEmpty ? 0 : end - base, true);
     view.setUint32(at + 8, value.length, true);
     if (hashed) {
       const own = hashEntry(name, value);
