@@ -14,7 +14,7 @@ const { version } = JSON.parse(readFileSync(`${root}package.json`, 'utf8'));
 ensureInstalled(root);
 const { build } = await import('esbuild');
 
-const JOBS = ['blocks', 'checkout', 'commit', 'digest-store', 'examine', 'fsck', 'verity'];
+const JOBS = ['blocks', 'checkout', 'commit', 'digest-store', 'examine', 'fsck', 'layer', 'verity'];
 
 rmSync(`${root}dist`, { recursive: true, force: true });
 const forNode = {

@@ -35,10 +35,11 @@ const TYPES: Readonly<Record<string, number>> = {
  * @param pieces the uncompressed archive, each piece valid until the next is asked for; all are read, to the end
  * @param out gets the blocks
  * @param maxSize `MAX_LAYER_SIZE` or `MAX_CONVERTED_SIZE`
- * @returns blocks of 4096 bytes
+ * @returns a generator that stops after each piece, so that the caller may wait for `out`; it returns how many blocks of 4096
+ *   bytes were written
  * @throws SealtreeError `malformed` in the words of tar2ext4, with `offset` of the entry's header; what `pieces` throws
  */
-export function tarToExt4(pieces: Iterable<Uint8Array>, out: BlockStream, maxSize: number): number {
+export function* tarToExt4(pieces: Iterable<Uint8Array>, out: BlockStream, maxSize: number): Generator<void, number> {
   const writer = new CompactWriter(out, maxSize);
   let isWanted = false;
   let offset = 0;
@@ -55,7 +56,10 @@ export function tarToExt4(pieces: Iterable<Uint8Array>, out: BlockStream, maxSiz
     },
     end() {},
   });
-  for (const piece of pieces) located(() => reader.push(piece));
+  for (const piece of pieces) {
+    located(() => reader.push(piece));
+    yield;
+  }
   located(() => reader.finish());
   return located(() => finishCompact(writer));
 

@@ -191,6 +191,11 @@ export class TarReader {
    * @throws SealtreeError `malformed` if it ends within an entry
    */
   finish(): void {
+    if (this.#position === 0)
+      throw malformed('unexpected EOF: a tar archive has at least a block of zeros', {
+        offset: 0,
+        header: 1,
+      });
     const isBetween = this.#state === 'header' || this.#state === 'zero block';
     if (this.#state === 'end' || (isBetween && this.#blockUsed === 0)) return;
     throw this.#fault('unexpected EOF', this.#state === 'header' ? 'header' : this.#state);
@@ -508,11 +513,13 @@ export class TarReader {
     return this.#fault('archive/tar: invalid tar header', why);
   }
 
+  /** `header` in the detail is the number of the header, from 1. */
   #fault(what: string, why: string): SealtreeError {
     const name = this.#name === '' ? '' : `, ${displayByteString(byteString(this.#name))}`;
     return malformed(`${what}: header ${this.#headers}${name}, at byte ${this.#offset}: ${why}`, {
       offset: this.#offset,
       name: this.#name,
+      header: this.#headers,
     });
   }
 }

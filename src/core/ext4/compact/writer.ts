@@ -52,7 +52,9 @@ export interface BlockStream {
   /** Adds to the end. */
   write(data: Uint8Array): void;
   zeros(length: number): void;
-  /** Replaces what is there, whole blocks. */
+  /** What is written next, at this offset, may be rewritten. */
+  mayRewrite(offset: number): void;
+  /** Replaces what is there, whole blocks of which `mayRewrite` has told. */
   rewrite(offset: number, data: Uint8Array): void;
 }
 
@@ -114,6 +116,7 @@ export class CompactWriter {
   constructor(out: BlockStream, maxSize: number) {
     this.#out = out;
     this.#maxSize = maxSize;
+    out.mayRewrite(0);
     this.zeros((1 + this.descriptorBlocks) * BLOCK_SIZE);
     this.#makeInode(ROOT_INODE, { ...EMPTY_FILE, mode: S_IFDIR | 0o755 }, false);
     this.#inodes.setLinks(ROOT_INODE, 2);
@@ -336,6 +339,8 @@ export class CompactWriter {
       if (xattrBlock === 0) {
         xattrBlock = this.#position / BLOCK_SIZE;
         blocks++;
+        // What has content is never put in another one's place.
+        if (!isRegular(mode) || size === 0) this.#out.mayRewrite(this.#position);
         this.write(block);
       } else this.rewrite(xattrBlock * BLOCK_SIZE, block);
     }
