@@ -157,6 +157,8 @@ function statusText(tool: Tool): string {
       return `0, or 1 for every failure, as \`${tool}\`.`;
     case 'fsverity':
       return '0, 1 for a failure, or 2 for a wrong command line, as `fsverity`.';
+    case 'dmverity-vhd':
+      return '0, 1 for every failure, 2 for a platform that cannot be, or 3 for an unknown command.';
     case 'veritysetup':
       return '0, 1 for wrong parameters and most failures, 2 if data is not what it was, 4 for a wrong device or 5 for a busy one, as `veritysetup`.';
     case 'sealtree':

@@ -46,6 +46,7 @@ export async function findVerb(program: Tool, words: readonly ByteString[]): Pro
     case 'mkcomposefs':
     case 'composefs-info':
     case 'mount.composefs':
+    case 'dmverity-vhd':
       return (await load(program, program, words)) ?? notFound(program, usageError(refusal(program)));
   }
 }

@@ -30,7 +30,7 @@ export async function programHelp(program: Tool): Promise<string> {
     `Commands with the names, options and output of the real tools:\n${table(real)}`,
     options,
     "'sealtree help COMMAND' tells more about one; called through a link named ostree, mkcomposefs,",
-    'composefs-info, fsverity, mount.composefs or veritysetup, sealtree is that tool.\n',
+    'composefs-info, fsverity, mount.composefs, veritysetup or dmverity-vhd, sealtree is that tool.\n',
   ]
     .join('\n')
     .replace('exit\n\n', 'exit\n\n');

@@ -46,6 +46,10 @@ export class GivenOptions implements OptionValues {
     else values.push(value);
   }
 
+  remove(name: string): void {
+    this.#given.delete(name);
+  }
+
   has(name: string): boolean {
     return this.#given.has(name);
   }

@@ -1,6 +1,6 @@
 /** The words after a verb to operands and options, in the manner of the verb's tool. @module */
 import type { ByteString } from '../core/bytes/byte-string.ts';
-import { optionOf } from './option.ts';
+import { GivenOptions, optionOf } from './option.ts';
 import { optionsOf, parseAsRealTool } from './real-tool-options.ts';
 import type { Parsed, Tool, Verb } from './verb.ts';
 
@@ -14,6 +14,7 @@ export async function parse(verb: Verb, program: Tool, words: readonly ByteStrin
     const { parseVeritysetup } = await import('./popt.ts');
     return parseVeritysetup(words);
   }
+  if (verb.tool === 'dmverity-vhd') return { args: [...words], options: new GivenOptions() };
   if (verb.tool !== 'sealtree') return parseAsRealTool(verb, program, words);
   const { parseOwn } = await import('./own-options.ts');
   return parseOwn(verb, optionsOf(verb, program).map(optionOf), words);

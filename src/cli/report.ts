@@ -30,6 +30,7 @@ export function report(tool: Tool, thrown: unknown, stderr: Output, usage: () =>
       if (error.message !== '') stderr.line(wantsPrefix(error) ? `ERROR: ${error.message}` : error.message);
       stderr.text(help);
       return isUsage ? 2 : 1;
+    case 'dmverity-vhd':
     case 'veritysetup':
       stderr.text(help);
       if (error.message !== '') stderr.line(error.message);

@@ -9,6 +9,7 @@ export const TOOLS = [
   'fsverity',
   'mount.composefs',
   'veritysetup',
+  'dmverity-vhd',
 ] as const;
 
 /** undefined if no tool has this name. */

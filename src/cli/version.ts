@@ -27,6 +27,8 @@ export function versionText(program: Tool): string {
       ].join('\n');
     case 'veritysetup':
       return `veritysetup ${FOLLOWED.cryptsetup}\n`;
+    case 'dmverity-vhd':
+      return 'dmverity-vhd version 0.0.0\n';
     case 'fsverity':
       return `fsverity v${FOLLOWED.fsverity}\n`;
     default:

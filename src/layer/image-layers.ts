@@ -1,5 +1,6 @@
 /** All layers of an image: their root hashes, and their files. @module */
 import { type ByteString, byteString } from '../core/bytes/byte-string.ts';
+import { prefixed, SealtreeError } from '../core/errors.ts';
 import { WorkerPool } from '../node/worker-pool.ts';
 import { digestText } from '../oci/digest.ts';
 import type { ContainerImage, ImageLayer } from '../oci/image.ts';
@@ -8,6 +9,15 @@ import { buildLayer, LAYER_JOB } from './build-layer.ts';
 import type { LayerFiles } from './layer-files.ts';
 import type { LayerBatch } from './layer-job.ts';
 import { type CreatedLayer, type FileOptions, NamedFiles } from './named-files.ts';
+
+/**
+ * The root hash of the layer in a tar archive, plain or compressed.
+ *
+ * @throws SealtreeError `malformed` in the words of dmverity-vhd; `io`
+ */
+export function hashTar(tar: ByteString): Promise<string> {
+  return worded(buildLayer(tarFile(tar)));
+}
 
 /** Less compressed data than this is read before a worker has begun. */
 const THREAD_THRESHOLD = 4 * 1024 * 1024;
@@ -48,7 +58,10 @@ export async function createFromTar(tar: ByteString, options: FileOptions): Prom
   const name = byteString(base.replace(/(?:\.tar)?(?:\.gz|\.zst)?$/, '') || base);
   const files = new NamedFiles(options);
   try {
-    const created = files.createdFor(name, await buildLayer(tarFile(tar), { files: files.begin(name) }));
+    const created = files.createdFor(
+      name,
+      await worded(buildLayer(tarFile(tar), { files: files.begin(name) })),
+    );
     files.commit();
     return created;
   } finally {
@@ -87,22 +100,43 @@ async function eachLayer(
   filesOf: (layer: ImageLayer) => LayerFiles | undefined,
 ): Promise<Map<string, string>> {
   const distinct = new Map(layers.map((layer) => [digestText(layer.diffId), layer]));
-  const [first, ...others] = distinct;
-  if (first !== undefined && others.length === 0) {
-    const [id, layer] = first;
-    return new Map([[id, await buildLayer(layerTar(layer), { files: filesOf(layer) })]]);
-  }
   const pool = new WorkerPool<LayerBatch, string>(LAYER_JOB, {}, { threshold: THREAD_THRESHOLD });
   try {
     // The largest first, so that the others fill the time that it takes.
     const sorted = [...distinct].sort(([, a], [, b]) => b.blob.size - a.blob.size);
     const running = sorted.map(async ([id, layer]): Promise<[string, string]> => {
-      const root = await pool.run({ layer, files: filesOf(layer) }, layer.blob.size);
-      return [id, root];
+      const files = filesOf(layer);
+      // A layer alone has all processors.
+      const building =
+        distinct.size === 1
+          ? buildLayer(layerTar(layer), { files })
+          : pool.run({ layer, files }, layer.blob.size);
+      return [id, await named(layer, building)];
     });
     await pool.flush();
     return new Map(await Promise.all(running));
   } finally {
     await pool.close();
+  }
+}
+
+/** Faults of a layer's archive with the name of the layer; the others have it. */
+async function named(layer: ImageLayer, building: Promise<string>): Promise<string> {
+  try {
+    return await building;
+  } catch (error) {
+    if (!(error instanceof SealtreeError) || error.detail.offset === undefined) throw error;
+    throw prefixed(`${layer.name}: failed to convert tar to ext4`, error);
+  }
+}
+
+/** Faults of an archive as dmverity-vhd words them. */
+async function worded(building: Promise<string>): Promise<string> {
+  try {
+    return await building;
+  } catch (error) {
+    if (!(error instanceof SealtreeError) || error.code === 'io') throw error;
+    const isNone = error.detail.header === 1 && !error.message.startsWith('unexpected EOF');
+    throw prefixed(isNone ? 'input file is not a tar archive' : 'failed to convert tar to ext4', error);
   }
 }

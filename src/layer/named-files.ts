@@ -1,5 +1,6 @@
 /** Files of layers under temporary names in the directory that they are for, renamed all together. @module */
 import { renameSync, rmSync } from 'node:fs';
+import { posix } from 'node:path';
 import { type ByteString, byteString, displayByteString } from '../core/bytes/byte-string.ts';
 import { syncDirectory } from '../deploy/files.ts';
 import { temporaryName } from '../node/atomic-file.ts';
@@ -93,7 +94,7 @@ export class NamedFiles {
 
   #path(name: ByteString, suffix: string): ByteString {
     const { directory, isVhd = true } = this.#options;
-    return joinPath(directory, byteString(isVhd ? `${name}${suffix}.vhd` : name));
+    return byteString(posix.join(directory, isVhd ? `${name}${suffix}.vhd` : name));
   }
 }
 

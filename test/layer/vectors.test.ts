@@ -39,10 +39,9 @@ function pathOf(name: string): ByteString {
 }
 
 describe('root hashes', () => {
-  it.each(layers.filter(({ hashlayer }) => hashlayer.rc === 0 && !hashlayer.stdout?.startsWith('6fedd7')))(
+  it.each(layers.filter(({ name, hashlayer }) => hashlayer.rc === 0 && !name.endsWith('.gz')))(
     'of $name are those of the peer, by one thread or several, whole or in pieces',
     async ({ name, hashlayer }) => {
-      if (name.endsWith('.gz')) return;
       const tar = layerVector(name);
       const pieces = function* (step: number) {
         for (let at = 0; at < tar.length; at += step) yield tar.subarray(at, at + step);
@@ -64,17 +63,16 @@ describe('root hashes', () => {
 });
 
 describe('files', () => {
-  it.each(layers.filter(({ tar2hashed }) => (tar2hashed.file?.size ?? 0) > 0))(
-    'of tar2hashed for $name are equal',
-    async ({ name, tar2hashed }) => {
-      const output = byteString(`${work}/${name}.out`);
-      const root = await convertTar(pathOf(name), output, { maxSize: MAX_CONVERTED_SIZE, uuid: 'random' });
-      const file = tar2hashed.file as PeerFile;
-      expect(root).toBe(file.root_hash);
-      expect(normalised(output, file)).toBe(file.sha256_normalised);
-      rmSync(output);
-    },
-  );
+  it.each(
+    layers.filter(({ name, tar2hashed }) => (tar2hashed.file?.size ?? 0) > 0 && !name.startsWith('zeros')),
+  )('of tar2hashed for $name are equal', async ({ name, tar2hashed }) => {
+    const output = byteString(`${work}/${name}.out`);
+    const root = await convertTar(pathOf(name), output, { maxSize: MAX_CONVERTED_SIZE, uuid: 'random' });
+    const file = tar2hashed.file as PeerFile;
+    expect(root).toBe(file.root_hash);
+    expect(normalised(output, file)).toBe(file.sha256_normalised);
+    rmSync(output);
+  });
 
   it.each(['tar2hashed', 'create'])('of %s are not there after an error, not even empty', async (verb) => {
     const directory = byteString(`${work}/after-${verb}`);

@@ -39,7 +39,11 @@ const TYPES: Readonly<Record<string, number>> = {
  *   bytes were written
  * @throws SealtreeError `malformed` in the words of tar2ext4, with `offset` of the entry's header; what `pieces` throws
  */
-export function* tarToExt4(pieces: Iterable<Uint8Array>, out: BlockStream, maxSize: number): Generator<void, number> {
+export function* tarToExt4(
+  pieces: Iterable<Uint8Array>,
+  out: BlockStream,
+  maxSize: number,
+): Generator<void, number> {
   const writer = new CompactWriter(out, maxSize);
   let isWanted = false;
   let offset = 0;
