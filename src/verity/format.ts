@@ -107,11 +107,11 @@ export async function formatVerity(
     if (hash.identity === data.identity && dataSize > hashOffset) throw overlap('Data', 'hash');
     const end = hasSuperblock || layout.levels.length > 0 ? layout.end : 0;
     const fec = prepareFec(options.fec, hash, outputs);
-    const geometry = fec && fecCoverage(parameters, layout, hash, fec);
     if (fec !== undefined) {
       if (fec.device === hash && end > fec.offset) throw overlap('Hash', 'FEC');
       if (fec.device.identity === data.identity && dataSize > fec.offset) throw overlap('Data', 'FEC');
     }
+    const geometry = fec && fecCoverage(parameters, layout, hash, fec);
     growTo(hash, end);
     const root = await writeTree(data, hash, parameters, layout);
     if (fec !== undefined && geometry !== undefined) {
@@ -230,6 +230,7 @@ function uuidOf(text: string, hashPath: ByteString): Uint8Array {
   throw verityError('usage', `Wrong VERITY UUID format provided on device ${displayByteString(hashPath)}.`);
 }
 
-function overlap(first: string, second: string): SealtreeError {
+/** What of a device would lie on what. */
+export function overlap(first: string, second: string): SealtreeError {
   return verityError('usage', `${first} area overlaps with ${second} area.`);
 }

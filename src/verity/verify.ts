@@ -27,6 +27,7 @@ import {
   digestSizeOf,
   type FecOptions,
   noHash,
+  overlap,
   resolveParameters,
   type VerityGeometry,
 } from './format.ts';
@@ -78,6 +79,9 @@ export function openVerity(
     } else {
       checkGeometry(geometry, fecOffset);
       parameters = resolveParameters(data, geometry);
+      const isSame = data.identity === hash.identity;
+      if (isSame && parameters.dataBlocks * parameters.dataBlockSize > geometry.hashOffset)
+        throw overlap('Data', 'hash');
     }
     const layout = dmVerityLayout(parameters, geometry.hashOffset, geometry.hasSuperblock);
     return { data, hash, parameters, layout, close };
