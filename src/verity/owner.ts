@@ -1,11 +1,14 @@
-/** Which file a place on a data device belongs to, in words. @module */
+/** Which files a place on a data device belongs to, in words. @module */
 import { displayByteString } from '../core/bytes/byte-string.ts';
 import { erofsFiles } from '../core/erofs/owner.ts';
 import { SealtreeError } from '../core/errors.ts';
 import { ext4Files } from '../core/ext4/owner.ts';
 import { Ext4Reader } from '../core/ext4/reader.ts';
-import { ownerOf, type PlacedFiles } from '../core/fs/owner.ts';
+import { ownersOf, type PlacedFiles } from '../core/fs/owner.ts';
 import { type Device, readFully } from '../node/device.ts';
+
+/** A block holds the inline content of many files, or several blocks of a file system. */
+const MAX_OWNERS = 8;
 
 /**
  * What goes behind `bytes 4096 to 8191`: whose they are, if the data is a file system that is known here.
@@ -18,10 +21,11 @@ export function ownerOfRange(device: Device, start: number, end: number): string
     ['EROFS', filesOf(() => erofsFiles(sourceOf(device)))],
   ] as const) {
     if (files === undefined) continue;
-    const path = ownerOf(files, start, end);
-    return path === undefined
-      ? `belong to no file of its ${name} file system, but to its metadata or to nothing`
-      : `belong to ${displayByteString(path)} of its ${name} file system`;
+    const owners = ownersOf(files, start, end, MAX_OWNERS + 1).map(displayByteString);
+    if (owners.length === 0)
+      return `belong to no file of its ${name} file system, but to its metadata or to nothing`;
+    const more = owners.length > MAX_OWNERS ? ' and others' : '';
+    return `belong to ${owners.slice(0, MAX_OWNERS).join(', ')}${more} of its ${name} file system`;
   }
   return 'differ';
 }

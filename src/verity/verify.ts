@@ -127,7 +127,7 @@ export async function verifyVerity(
     try {
       return {
         ...nothing,
-        repairable: await countRepairable(device, root, { ...fec, device: parity as Device }),
+        repairable: await countRepairable(device, root, { ...fec, device: parity as Device }, fault),
       };
     } catch (error) {
       if (!(error instanceof SealtreeError)) throw error;
@@ -179,6 +179,7 @@ async function firstFault(
   }
   const usable = computable(parameters);
   const dataSize = dataBlocks * dataBlockSize;
+  const there = Math.min(dataSize, Math.floor(data.size / dataBlockSize) * dataBlockSize);
   const readStored = makeWindowedReader(hash);
   const check = checkTree(blockHash(), usable, layout, (offset, length) => {
     const block = readStored(offset, length);
@@ -188,8 +189,9 @@ async function firstFault(
   const hasher = new BlockHasher(blockHash(), dataRule(usable));
   const block = new Uint8Array(dataBlockSize);
   let position = 0;
+  let isRight = true;
   try {
-    await hashBlocks(data.fd, dataSize, dataRule(usable), (leaves) => {
+    await hashBlocks(data.fd, there, dataRule(usable), (leaves) => {
       const start = position;
       position += (leaves.length / usable.digestSize) * dataBlockSize;
       for (const at of patches.blocks(start, position, dataBlockSize)) {
@@ -197,12 +199,14 @@ async function firstFault(
         patches.apply(at, block);
         hasher.hashInto(block, leaves, ((at - start) / dataBlockSize) * usable.digestSize);
       }
-      return check.addLeaves(leaves);
+      isRight = check.addLeaves(leaves);
+      return isRight;
     });
   } catch (error) {
     if (error instanceof SealtreeError && error.code === 'io') return { kind: 'unreadable' };
     throw error;
   }
+  if (there < dataSize && isRight) return { kind: 'unreadable' };
   const found = check.finish();
   if (found.fault !== undefined) return found.fault;
   return found.root.every((byte, i) => byte === root[i]) ? undefined : { kind: 'root' };
@@ -214,7 +218,12 @@ async function firstFault(
  *
  * @throws SealtreeError if it cannot be repaired, or would still not be right
  */
-async function countRepairable(verity: OpenVerity, root: Uint8Array, fec: FecPlace): Promise<number> {
+async function countRepairable(
+  verity: OpenVerity,
+  root: Uint8Array,
+  fec: FecPlace,
+  fault: NonNullable<Verification['fault']>,
+): Promise<number> {
   const { data, hash, parameters, layout } = verity;
   const geometry = fecCoverage(parameters, layout, hash, fec);
   const patches = new Patches();
@@ -227,6 +236,8 @@ async function countRepairable(verity: OpenVerity, root: Uint8Array, fec: FecPla
       isAll = patches.add(offset, value) && isAll;
     },
   );
+  if (count === 0 && fault.kind === 'root') return 0;
+  if (count === 0) throw verityError('mismatch', 'Parity agrees with what is wrong.');
   if (!isAll)
     throw verityError('mismatch', `${count} bytes are wrong, too many to be looked at as repaired.`);
   if ((await firstFault(verity, root, patches)) !== undefined)

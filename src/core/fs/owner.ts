@@ -1,4 +1,4 @@
-/** Which file of a file system the bytes at a place on its disk belong to. @module */
+/** Which files of a file system the bytes at a place on its disk belong to. @module */
 import { type ByteString, byteString } from '../bytes/byte-string.ts';
 import { SealtreeError } from '../errors.ts';
 
@@ -12,19 +12,24 @@ export interface PlacedFiles {
 }
 
 /**
- * The first file, in the order of directories, that has any of the bytes from `start` to `end`.
+ * The files and directories, in the order of directories, that have any of the bytes from `start` to `end`.
  *
- * @returns its path; undefined if the bytes are no file's content
+ * @param limit how many to find at most
+ * @returns their paths
  */
-export function ownerOf(files: PlacedFiles, start: number, end: number): ByteString | undefined {
+export function ownersOf(files: PlacedFiles, start: number, end: number, limit: number): ByteString[] {
+  const owners: ByteString[] = [];
   // No inode is looked at twice, so that hard links and circles end.
   const seen = new Set([files.root]);
   const pending: { path: string; inode: number }[] = [{ path: '', inode: files.root }];
   for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
     const { path, inode } = next;
     for (const [from, to] of files.ranges(inode)) {
-      if (from < end && to > start) return byteString(path === '' ? '/' : path);
+      if (from >= end || to <= start) continue;
+      owners.push(byteString(path === '' ? '/' : path));
+      break;
     }
+    if (owners.length === limit) break;
     const entries = [...(files.entries(inode) ?? [])].reverse();
     for (const [name, number] of entries) {
       if (seen.has(number)) continue;
@@ -32,7 +37,7 @@ export function ownerOf(files: PlacedFiles, start: number, end: number): ByteStr
       pending.push({ path: `${path}/${name}`, inode: number });
     }
   }
-  return undefined;
+  return owners;
 }
 
 /** What cannot be read has no place: somebody asks about a disk of which something is known to be wrong. */
