@@ -303,46 +303,36 @@ static napi_value waiting(napi_env env, napi_callback_info info) {
   return number(env, (double)digester_waiting(*digester));
 }
 
-/* settled(handle) → [text of all, index, outcome, value, limit and bytes of text of each file], undefined without any */
+/* settled(handle) → [index, outcome, value and limit of each file, its text, that of the next…], undefined without any */
 static napi_value settled(napi_env env, napi_callback_info info) {
-  enum { FIELDS = 5 };
+  enum { FIELDS = 4 };
   struct call call = begin(env, info);
   struct digester **digester = take_digester(&call);
   if (call.failed || *digester == NULL) return fail(env, MISUSED);
   struct file *first = digester_settled(*digester);
-  size_t count = 0, size = 0;
+  uint32_t count = 0;
   if (first == NULL) return NULL;
-  for (struct file *file = first; file != NULL; file = file->next) {
-    count++;
-    size += file->text_size;
-  }
-  char *text = malloc(size + 1);
+  for (struct file *file = first; file != NULL; file = file->next) count++;
+  napi_value result, buffer, text;
   void *numbers = NULL;
-  napi_value result = NULL;
-  if (text != NULL) {
-    char *end = text;
-    for (struct file *file = first; file != NULL; file = file->next) {
-      memcpy(end, file->text, file->text_size);
-      end += file->text_size;
-    }
-    result = text_and_numbers(env, text, size, count * FIELDS * sizeof(double), &numbers);
-  } else {
-    fail(env, NO_MEMORY);
-  }
+  bool made = napi_create_array_with_length(env, count + 1, &result) == 0 &&
+              napi_create_arraybuffer(env, count * FIELDS * sizeof(double), &numbers, &buffer) == 0 &&
+              napi_set_element(env, result, 0, buffer) == 0;
   double *field = numbers;
-  while (first != NULL) {
+  for (uint32_t i = 1; first != NULL; i++) {
     struct file *file = first;
     first = file->next;
-    if (result != NULL) {
+    made = made && napi_create_string_latin1(env, file->text, file->text_size, &text) == 0 &&
+           napi_set_element(env, result, i, text) == 0;
+    if (made) {
       const double fields[FIELDS] = {file->index, file->result.outcome, (double)file->result.value,
-                                     (double)file->result.limit, (double)file->text_size};
+                                     (double)file->result.limit};
       memcpy(field, fields, sizeof fields);
       field += FIELDS;
     }
     free(file);
   }
-  free(text);
-  return result;
+  return made ? result : fail(env, NO_MEMORY);
 }
 
 /* close(handle) */

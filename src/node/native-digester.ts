@@ -26,7 +26,7 @@ const ENDED = 3;
 const SIZE_CHANGED = 4;
 
 /** Numbers of a settled file. */
-const FIELDS = 5;
+const FIELDS = 4;
 
 /** Undefined if there is no native part, or not for these trees. */
 export function makeNativeDigester<Target>(
@@ -98,28 +98,24 @@ export class NativeDigester<Target> implements FileDigester<Target> {
   #settle(): void {
     const settled = this.#part.settled(this.#handle);
     if (settled === undefined) return;
-    const [text, buffer] = settled;
-    const numbers = new Float64Array(buffer);
+    const numbers = new Float64Array(settled[0]);
     let failed = Number.POSITIVE_INFINITY;
     let failure: unknown;
-    for (let at = 0, start = 0; at < numbers.length; at += FIELDS) {
-      const [index, outcome, value, limit, length] = numbers.subarray(at, at + FIELDS) as unknown as Fields;
+    for (let i = 1, at = 0; i < settled.length; i++, at += FIELDS) {
+      const index = numbers[at] as number;
+      const outcome = numbers[at + 1] as number;
       const target = this.#targets[index] as Target;
       this.#targets[index] = undefined;
-      const end = start + length;
-      if (outcome <= READ) this.#options.settle(target, text.slice(start, end) as ByteString);
+      if (outcome <= READ) this.#options.settle(target, settled[i] as ByteString);
       else if (index < failed) {
         failed = index;
-        const error = errorOf(outcome, value, limit, this.#sizes[index] as number);
-        failure = this.#options.refuse(target, error);
+        const [value, limit] = [numbers[at + 2] as number, numbers[at + 3] as number];
+        failure = this.#options.refuse(target, errorOf(outcome, value, limit, this.#sizes[index] as number));
       }
-      start = end;
     }
     if (failed < Number.POSITIVE_INFINITY) throw failure;
   }
 }
-
-type Fields = [index: number, outcome: number, value: number, limit: number, length: number];
 
 function errorOf(outcome: number, value: number, limit: number, size: number): unknown {
   switch (outcome) {

@@ -51,8 +51,8 @@ export interface Native {
   ): [text: ByteString, numbers: ArrayBuffer | number];
   help(handle: DigesterHandle): number;
   waiting(handle: DigesterHandle): number;
-  /** The text of all settled files, and five numbers for each: index, outcome, value, limit, length of its text. */
-  settled(handle: DigesterHandle): [text: ByteString, numbers: ArrayBuffer] | undefined;
+  /** Four numbers for each settled file: index, outcome, value, limit; and the text of each. */
+  settled(handle: DigesterHandle): [numbers: ArrayBuffer, ...texts: ByteString[]] | undefined;
   close(handle: DigesterHandle): void;
 }
 
