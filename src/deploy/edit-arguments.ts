@@ -1,11 +1,10 @@
 /** Changing kernel arguments in the boot entries that are there. @module */
-import { type ByteString, bytesOf } from '../core/bytes/byte-string.ts';
+import type { ByteString } from '../core/bytes/byte-string.ts';
 import { SealtreeError } from '../core/errors.ts';
-import { writeFileAtomically } from '../node/atomic-file.ts';
 import { joinPath } from '../node/fs-path.ts';
 import { entriesFolder } from './boot-entries.ts';
-import { entryValue, formatEntry, withValues } from './boot-entry.ts';
-import { syncDirectory } from './files.ts';
+import { entryValue, withValues } from './boot-entry.ts';
+import { writeEntry } from './generations.ts';
 import { KernelArguments } from './kernel-arguments.ts';
 import { requireNothingStaged, type Sysroot } from './sysroot.ts';
 
@@ -18,9 +17,7 @@ export function appendArguments(sysroot: Sysroot, words: readonly ByteString[]):
   for (const { entry } of deployments) {
     const list = KernelArguments.from(entryValue(entry, 'options'));
     for (const word of words) list.appendIfMissing(word);
-    const text = formatEntry(withValues(entry, [['options', list.toText()]]));
     if (entry.fileName === undefined) continue;
-    writeFileAtomically(joinPath(folder, entry.fileName), bytesOf(text), { mode: 0o644 });
+    writeEntry(joinPath(folder, entry.fileName), withValues(entry, [['options', list.toText()]]));
   }
-  syncDirectory(folder);
 }

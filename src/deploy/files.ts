@@ -96,6 +96,20 @@ export function syncDirectory(path: ByteString): void {
   });
 }
 
+/** Has a file itself on the disk. */
+export function syncFile(path: ByteString): void {
+  try {
+    const fd = openSync(fsPath(path), constants.O_RDONLY | constants.O_NOFOLLOW);
+    try {
+      fsyncSync(fd);
+    } finally {
+      closeSync(fd);
+    }
+  } catch (error) {
+    throw ioError(`fsync(${displayByteString(path)})`, error);
+  }
+}
+
 /** Has all of the file system that a directory is on, on the disk. */
 export function syncFileSystem(path: ByteString): void {
   withDirectory(path, (fd) => {

@@ -30,7 +30,7 @@ import {
   syncDirectory,
   syncFileSystem,
 } from './files.ts';
-import { removeEntries, runningGeneration } from './generations.ts';
+import { removeEntries, runningGeneration, writeEntry } from './generations.ts';
 import { installKernel } from './install-kernel.ts';
 import { KernelArguments } from './kernel-arguments.ts';
 import { makeRoom } from './make-room.ts';
@@ -210,8 +210,7 @@ function addGeneration(sysroot: Sysroot, deployments: readonly Deployment[]): st
   for (const [index, entry] of [...entries.entries()].reverse()) {
     const name = `ostree-${number}-${deployments.length - index}`;
     const file = joinPath(folder, entryFile(sysroot, name, deployments[index] as Deployment));
-    writeFileAtomically(file, bytesOf(formatEntry(entry)), { mode: 0o644 });
-    syncDirectory(folder);
+    writeEntry(file, entry);
   }
   if (deployments.length === 0) removeEntries(folder, kept.entries);
   return links;
