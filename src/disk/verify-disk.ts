@@ -191,7 +191,21 @@ function verifyDeployment(
   used: Set<string>,
   { system, name, facts, ownPolicy }: VerifyDiskOptions,
 ): Verification {
-  const elsewhere = ownPolicy ? ownInitramfs(reader, path) : system;
+  const target = {
+    kind: 'deployment',
+    name: byteString(`/${path}`),
+    repo: byteString(`/${REPOSITORY}`),
+  } as const;
+  const rest = { differences: [], notMountable: undefined };
+  let elsewhere = system;
+  try {
+    if (ownPolicy) elsewhere = ownInitramfs(reader, path);
+  } catch (error) {
+    // A deployment that a power cut left unfinished says nothing about the others.
+    const check = { name: 'configuration', status: 'failed', message: messageOf(error) } as const;
+    const none = { protectedBy: undefined, plan: undefined, boot: undefined };
+    return { target: { ...target, commit: undefined }, checks: [check], damage: [], ...rest, ...none };
+  }
   const boot = decideBoot(diskSystem(reader, name, opensslHash, elsewhere), opensslHash, {
     ...facts,
     sysroot: name,
@@ -218,16 +232,10 @@ function verifyDeployment(
   }
   const found = { checks, damage };
   return {
-    target: {
-      kind: 'deployment',
-      name: byteString(`/${path}`),
-      repo: byteString(`/${REPOSITORY}`),
-      commit: boot.target?.commit,
-    },
+    target: { ...target, commit: boot.target?.commit },
     ...found,
-    differences: [],
+    ...rest,
     protectedBy: boot.signer === undefined ? undefined : `key ${boot.signer.hex} (${boot.signer.source})`,
-    notMountable: undefined,
     plan: isValid(found) ? boot.plan : undefined,
     boot,
   };

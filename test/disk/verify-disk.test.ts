@@ -36,7 +36,11 @@ function checksumOf(content: string): string {
 }
 
 /** A physical root with these objects. */
-function sysroot(tree: DiskTree, objects: Readonly<Record<string, DiskNode>>): DiskNode {
+function sysroot(
+  tree: DiskTree,
+  objects: Readonly<Record<string, DiskNode>>,
+  stateroots: Readonly<Record<string, DiskNode>> = {},
+): DiskNode {
   const folders: Record<string, Record<string, DiskNode>> = {};
   for (const [checksum, node] of Object.entries(objects)) {
     const folder = checksum.slice(0, 2);
@@ -46,7 +50,7 @@ function sysroot(tree: DiskTree, objects: Readonly<Record<string, DiskNode>>): D
   const config = tree.file(Buffer.from('[core]\nrepo_version=1\nmode=bare\n'));
   const made = Object.entries(folders).map(([name, files]) => [name, tree.directory(files)] as const);
   const repo = tree.directory({ config, objects: tree.directory(Object.fromEntries(made)) });
-  return tree.directory({ ostree: tree.directory({ repo, deploy: tree.directory({}) }) });
+  return tree.directory({ ostree: tree.directory({ repo, deploy: tree.directory(stateroots) }) });
 }
 
 function verify(reader: Ext4Reader) {
@@ -92,6 +96,23 @@ describe('verifyDisk', () => {
     expect(damage).toHaveLength(1);
     expect(damage[0]?.object).toBe(`ostree/repo/objects/${checksum.slice(0, 2)}/${checksum.slice(2)}.file`);
     expect(damage[0]?.fault).toMatch(fault);
+  });
+
+  it('says no to a deployment that was cut off, by whatever policy, and goes on', () => {
+    const name = `${'ab'.repeat(32)}.0`;
+    const deploy = tree.directory({ [name]: tree.directory({}) });
+    const reader = readerOf(sysroot(tree, {}, { os: tree.directory({ deploy }) }), tree);
+    const [own] = verifyDisk(reader, {
+      ...{ system: nodeSystem, name: DISK, ownPolicy: true, onProgress: () => {} },
+      facts: { cmdline: byteString(''), root: byteString('') },
+    }).deployments;
+    const path = `ostree/deploy/os/deploy/${name}`;
+    expect(own?.target.name).toBe(`/${path}`);
+    expect(own?.checks).toEqual([
+      { name: 'configuration', status: 'failed', message: `${path}/usr/lib/modules: no initramfs` },
+    ]);
+    const [given] = verify(reader).deployments;
+    expect(given?.checks.some(({ status }) => status === 'failed')).toBe(true);
   });
 
   it('does not read one file again under every name that it is given', () => {
