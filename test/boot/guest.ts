@@ -191,17 +191,18 @@ function guestInitrd(modules: string): Uint8Array {
   return cpio(entries);
 }
 
-/** The built tool with the packages it runs with, the scripts, and the files of the test. */
-function makePayload(folder: string, guest: Guest): void {
+/** Puts the built tool into a folder, with the packages it runs with and the scripts. */
+export function copyTool(folder: string): void {
   const clone = fileURLToPath(new URL('../..', import.meta.url));
-  mkdirSync(join(folder, 'sealtree/node_modules'), { recursive: true });
-  for (const name of ['package.json', 'dist', 'scripts', 'conf'])
-    cpSync(join(clone, name), join(folder, 'sealtree', name), { recursive: true, dereference: true });
-  for (const name of packages(clone))
-    cpSync(join(clone, 'node_modules', name), join(folder, 'sealtree/node_modules', name), {
-      recursive: true,
-      dereference: true,
-    });
+  mkdirSync(join(folder, 'node_modules'), { recursive: true });
+  const names = packages(clone).map((name) => join('node_modules', name));
+  for (const name of ['package.json', 'dist', 'scripts', 'conf', ...names])
+    cpSync(join(clone, name), join(folder, name), { recursive: true, dereference: true });
+}
+
+/** The built tool, the scripts, and the files of the test. */
+function makePayload(folder: string, guest: Guest): void {
+  copyTool(join(folder, 'sealtree'));
   mkdirSync(join(folder, 'bin'));
   const program = '#!/bin/sh\nexec node /payload/sealtree/dist/sealtree.js "$@"\n';
   writeFileSync(join(folder, 'bin/sealtree'), program, { mode: 0o755 });

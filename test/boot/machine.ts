@@ -10,6 +10,8 @@ export interface Disk {
   readonly serial?: string;
   /** What the machine writes is forgotten; several machines may have it at the same time. */
   readonly snapshot?: true;
+  /** An empty file that gets all writes and flushes in the format of the kernel's dm-log-writes. */
+  readonly log?: string;
 }
 
 export interface Machine {
@@ -45,12 +47,7 @@ export async function runMachine(machine: Machine): Promise<Stopped> {
   if (root === undefined) throw new Error('no virtual machines');
   const consoleFile = join(machine.folder, 'console');
   const reportFile = join(machine.folder, 'report');
-  const disks = machine.disks.flatMap(({ path, readonly, serial, snapshot }, index) => [
-    '-drive',
-    `if=none,id=disk${index},format=raw,file=${path},read-only=${readonly ? 'on' : 'off'},snapshot=${snapshot ? 'on' : 'off'},cache=unsafe`,
-    '-device',
-    `virtio-blk-pci,drive=disk${index}${serial === undefined ? '' : `,serial=${serial}`}`,
-  ]);
+  const disks = machine.disks.flatMap(diskArguments);
   const args = [
     ...['-L', join(root, 'usr/share/seabios'), '-L', join(root, 'usr/share/qemu')],
     ...['-machine', 'q35', '-accel', 'tcg', '-cpu', 'max', '-m', String(machine.memory ?? 2048)],
@@ -96,6 +93,25 @@ export async function runMachine(machine: Machine): Promise<Stopped> {
     seconds: (performance.now() - start) / 1000,
     complaint,
   };
+}
+
+function diskArguments({ path, readonly, serial, snapshot, log }: Disk, index: number): string[] {
+  const id = `disk${index}`;
+  const named = serial === undefined ? '' : `,serial=${serial}`;
+  if (log !== undefined) {
+    // Flushes are logged, and end there. Merged writes could have more parts than the log takes.
+    const file = (filename: string) => ({ driver: 'file', filename, cache: { 'no-flush': true } });
+    const logged = { driver: 'blklogwrites', 'node-name': id, file: file(path), log: file(log) };
+    const device = `virtio-blk-pci,drive=${id}${named},request-merging=off`;
+    return ['-blockdev', JSON.stringify(logged), '-device', device];
+  }
+  const access = `read-only=${readonly ? 'on' : 'off'},snapshot=${snapshot ? 'on' : 'off'},cache=unsafe`;
+  return [
+    '-drive',
+    `if=none,id=${id},format=raw,file=${path},${access}`,
+    '-device',
+    `virtio-blk-pci,drive=${id}${named}`,
+  ];
 }
 
 /** @returns a function that reads what a growing file holds by now */
