@@ -44,15 +44,16 @@ export interface InodeTime {
  * Encodes an inode.
  *
  * @param checksum number of the inode and what `checksumSeed` makes; undefined where the file system has no checksums
- * @returns 256 bytes
+ * @param out 256 zeros to write to
+ * @returns `out`
  */
 export function encodeInode(
   fields: InodeFields,
   checksum: { readonly seed: number; readonly number: number } | undefined,
+  out: Uint8Array = new Uint8Array(INODE_SIZE),
 ): Uint8Array {
   const { uid, gid, size, blocks, xattrBlock, extraSize } = fields;
-  const out = new Uint8Array(INODE_SIZE);
-  const view = new DataView(out.buffer);
+  const view = new DataView(out.buffer, out.byteOffset, INODE_SIZE);
   view.setUint16(INODE.mode, fields.mode, true);
   view.setUint16(INODE.uidLow, uid & 0xffff, true);
   view.setUint32(INODE.sizeLow, size % 2 ** 32, true);

@@ -36,7 +36,6 @@ const FIELD = {
   size: [124, 12],
   mtime: [136, 12],
   checksum: [148, 8],
-  type: [156, 1],
   linkName: [157, 100],
   magic: [257, 6],
   version: [263, 2],
@@ -51,12 +50,15 @@ const FIELD = {
   gnuCtime: [357, 12],
 } as const satisfies Record<string, readonly [number, number]>;
 
-type Field = keyof typeof FIELD;
+type Field = readonly [at: number, length: number];
+
+const TYPE_AT = 156;
 
 const USTAR_MAGIC = 'ustar\0';
 const GNU_MAGIC = 'ustar ';
 const GNU_VERSION = ' \0';
 const STAR_TRAILER = 'tar\0';
+const NOTHING = byteString('');
 
 /** Whether all of a block is zeros: two of them end an archive. */
 export function isZeroBlock(block: Uint8Array): boolean {
@@ -71,45 +73,63 @@ export function isZeroBlock(block: Uint8Array): boolean {
  * @returns what is wrong with it, for people, if it is no header
  */
 export function decodeHeader(block: Uint8Array): TarHeader | string {
-  const { unsigned, signed } = checksums(block);
-  const checksum = number(block, 'checksum');
-  if (checksum !== unsigned && checksum !== signed)
+  const sum = checksumOf(block);
+  const checksum = number(block, FIELD.checksum);
+  if (checksum !== sum && checksum !== sum - 256 * countHigh(block))
     return checksum === undefined
       ? 'the checksum is no number'
-      : `the checksum is ${checksum}, that of its bytes ${unsigned}`;
-  const numbers: number[] = [];
-  for (const field of ['mode', 'uid', 'gid', 'size', 'mtime'] as const) {
-    const value = number(block, field);
-    if (value === undefined) return `the ${field} is no number`;
-    numbers.push(value);
-  }
-  const [mode, uid, gid, size, mtime] = numbers as [number, number, number, number, number];
+      : `the checksum is ${checksum}, that of its bytes ${sum}`;
+  const mode = number(block, FIELD.mode);
+  const uid = number(block, FIELD.uid);
+  const gid = number(block, FIELD.gid);
+  const size = number(block, FIELD.size);
+  const mtime = number(block, FIELD.mtime);
+  if (mode === undefined) return 'the mode is no number';
+  if (uid === undefined || gid === undefined) return 'the owner is no number';
+  if (size === undefined) return 'the size is no number';
+  if (mtime === undefined) return 'the mtime is no number';
   const format = formatOf(block);
-  const header = { format, mode, uid, gid, size, mtime, type: raw(block, 'type') };
-  const linkName = text(block, 'linkName');
-  const plain = { ...header, linkName, atime: undefined, ctime: undefined };
-  const name = text(block, 'name');
-  if (format === 'v7') return { ...plain, name, devMajor: 0, devMinor: 0 };
-  const devMajor = number(block, 'devMajor');
-  const devMinor = number(block, 'devMinor');
+  const plain: TarHeader = {
+    format,
+    type: byteString(String.fromCharCode(block[TYPE_AT] as number)),
+    name: text(block, FIELD.name),
+    linkName: text(block, FIELD.linkName),
+    mode,
+    uid,
+    gid,
+    size,
+    mtime,
+    atime: undefined,
+    ctime: undefined,
+    devMajor: 0,
+    devMinor: 0,
+  };
+  if (format === 'v7') return plain;
+  const devMajor = number(block, FIELD.devMajor);
+  const devMinor = number(block, FIELD.devMinor);
   if (devMajor === undefined || devMinor === undefined) return 'the device number is no number';
-  const device = { ...plain, devMajor, devMinor };
+  const { name } = plain;
+  const device = devMajor === 0 && devMinor === 0 ? plain : { ...plain, devMajor, devMinor };
   switch (format) {
     case 'ustar':
-      return { ...device, name: joined(text(block, 'prefix'), name) };
+      return block[FIELD.prefix[0]] === 0
+        ? device
+        : { ...device, name: joined(text(block, FIELD.prefix), name) };
     case 'star': {
-      const atime = number(block, 'starAtime');
-      const ctime = number(block, 'starCtime');
+      const atime = number(block, FIELD.starAtime);
+      const ctime = number(block, FIELD.starCtime);
       if (atime === undefined || ctime === undefined) return 'the access or change time is no number';
-      return { ...device, atime, ctime, name: joined(text(block, 'starPrefix'), name) };
+      return { ...device, atime, ctime, name: joined(text(block, FIELD.starPrefix), name) };
     }
     case 'gnu': {
-      const atime = block[FIELD.gnuAtime[0]] === 0 ? null : number(block, 'gnuAtime');
-      const ctime = block[FIELD.gnuCtime[0]] === 0 ? null : number(block, 'gnuCtime');
+      const atime = block[FIELD.gnuAtime[0]] === 0 ? null : number(block, FIELD.gnuAtime);
+      const ctime = block[FIELD.gnuCtime[0]] === 0 ? null : number(block, FIELD.gnuCtime);
       if (atime !== undefined && ctime !== undefined)
-        return { ...device, name, atime: atime ?? undefined, ctime: ctime ?? undefined };
+        return atime === null && ctime === null
+          ? device
+          : { ...device, atime: atime ?? undefined, ctime: ctime ?? undefined };
       // Some writers put a prefix where GNU tar has these times.
-      const prefix = text(block, 'prefix');
+      const prefix = text(block, FIELD.prefix);
       return { ...device, name: isAscii(prefix) ? joined(prefix, name) : name };
     }
   }
@@ -151,22 +171,16 @@ function isBlank(byte: number | undefined): boolean {
   return byte === 0 || byte === 32;
 }
 
-function number(block: Uint8Array, field: Field): number | undefined {
-  const [at, length] = FIELD[field];
+function number(block: Uint8Array, [at, length]: Field): number | undefined {
   return decodeNumber(block, at, length);
 }
 
 /** Up to the first NUL. */
-function text(block: Uint8Array, field: Field): ByteString {
-  const [at, length] = FIELD[field];
+function text(block: Uint8Array, [at, length]: Field): ByteString {
+  if (block[at] === 0) return NOTHING;
   let end = at;
   while (end < at + length && block[end] !== 0) end++;
   return byteStringFrom(block, at, end);
-}
-
-function raw(block: Uint8Array, field: Field): ByteString {
-  const [at, length] = FIELD[field];
-  return byteStringFrom(block, at, at + length);
 }
 
 function joined(prefix: ByteString, name: ByteString): ByteString {
@@ -174,21 +188,29 @@ function joined(prefix: ByteString, name: ByteString): ByteString {
 }
 
 function formatOf(block: Uint8Array): TarHeader['format'] {
-  const magic = raw(block, 'magic');
-  if (magic === USTAR_MAGIC) return raw(block, 'starTrailer') === STAR_TRAILER ? 'star' : 'ustar';
-  return magic === GNU_MAGIC && raw(block, 'version') === GNU_VERSION ? 'gnu' : 'v7';
+  if (has(block, FIELD.magic, USTAR_MAGIC))
+    return has(block, FIELD.starTrailer, STAR_TRAILER) ? 'star' : 'ustar';
+  return has(block, FIELD.magic, GNU_MAGIC) && has(block, FIELD.version, GNU_VERSION) ? 'gnu' : 'v7';
 }
 
-/** Sums of the bytes, the checksum itself counted as spaces; old writers took bytes for signed. */
-function checksums(block: Uint8Array): { unsigned: number; signed: number } {
+function has(block: Uint8Array, [at]: Field, wanted: string): boolean {
+  for (let i = 0; i < wanted.length; i++) if (block[at + i] !== wanted.charCodeAt(i)) return false;
+  return true;
+}
+
+/** The sum of the bytes, the checksum itself counted as spaces. */
+function checksumOf(block: Uint8Array): number {
+  let sum = 0;
+  for (let i = 0; i < BLOCK; i++) sum += block[i] as number;
   const [at, length] = FIELD.checksum;
-  let unsigned = 32 * length;
-  let high = 0;
-  for (let i = 0; i < BLOCK; i++) {
-    if (i === at) i += length;
-    const byte = block[i] as number;
-    unsigned += byte;
-    high += byte >>> 7;
-  }
-  return { unsigned, signed: unsigned - 256 * high };
+  for (let i = at; i < at + length; i++) sum += 32 - (block[i] as number);
+  return sum;
+}
+
+/** Bytes that old writers took for negative numbers. */
+function countHigh(block: Uint8Array): number {
+  const [at, length] = FIELD.checksum;
+  let count = 0;
+  for (let i = 0; i < BLOCK; i++) if (i < at || i >= at + length) count += (block[i] as number) >>> 7;
+  return count;
 }

@@ -19,8 +19,8 @@ export class InodeTable {
     return this.#last;
   }
 
-  /** @param inode 256 bytes */
-  set(number: number, inode: Uint8Array): void {
+  /** Where an inode is to be encoded: 256 zeros. */
+  place(number: number): Uint8Array {
     const chunk = Math.floor((number - 1) / IN_CHUNK);
     while (this.#chunks.length <= chunk) {
       const bytes = new Uint8Array(IN_CHUNK * INODE_SIZE);
@@ -28,7 +28,7 @@ export class InodeTable {
       this.#views.push(new DataView(bytes.buffer));
     }
     this.#last = Math.max(this.#last, number);
-    (this.#chunks[chunk] as Uint8Array).set(inode, this.#at(number));
+    return this.bytes(number, 0, INODE_SIZE).fill(0);
   }
 
   mode(number: number): number {

@@ -120,7 +120,7 @@ export class CompactWriter {
     this.zeros((1 + this.descriptorBlocks) * BLOCK_SIZE);
     this.#makeInode(ROOT_INODE, { ...EMPTY_FILE, mode: S_IFDIR | 0o755 }, false);
     this.#inodes.setLinks(ROOT_INODE, 2);
-    this.#inodes.set(FIRST_INODE - 1, new Uint8Array(INODE_SIZE));
+    this.#inodes.place(FIRST_INODE - 1);
     this.create(LOST_AND_FOUND, { ...EMPTY_FILE, mode: S_IFDIR | 0o700 });
   }
 
@@ -345,28 +345,26 @@ export class CompactWriter {
       } else this.rewrite(xattrBlock * BLOCK_SIZE, block);
     }
     const { uid, gid, accessed, changed, modified, created } = file;
-    this.#inodes.set(
-      inode,
-      encodeInode(
-        {
-          mode,
-          uid,
-          gid,
-          size,
-          links,
-          blocks,
-          flags: INODE_FLAG.hugeFile,
-          body,
-          xattrBlock,
-          accessed,
-          changed,
-          modified,
-          created,
-          extraSize: COMPACT_EXTRA_SIZE,
-          xattrs: placed?.inInode,
-        },
-        undefined,
-      ),
+    encodeInode(
+      {
+        mode,
+        uid,
+        gid,
+        size,
+        links,
+        blocks,
+        flags: INODE_FLAG.hugeFile,
+        body,
+        xattrBlock,
+        accessed,
+        changed,
+        modified,
+        created,
+        extraSize: COMPACT_EXTRA_SIZE,
+        xattrs: placed?.inInode,
+      },
+      undefined,
+      this.#inodes.place(inode),
     );
     if (isSymlink(mode) && size >= FAST_SYMLINK_LIMIT) {
       const start = this.#position;
