@@ -110,6 +110,8 @@ export class CompactWriter {
   readonly #children = new Map<number, Map<ByteString, number>>();
   readonly #xattrBlocks = new Map<number, Uint8Array>();
   #position = 0;
+  #lastName = NOTHING;
+  #lastPath = NOTHING;
   #current: { readonly inode: number; readonly start: number; left: number } | undefined;
 
   /** @param maxSize bytes that it may have; room is kept for the descriptors of so many */
@@ -152,7 +154,7 @@ export class CompactWriter {
    */
   makeParents(name: ByteString): void {
     this.finishFile();
-    const path = cleanPath(name);
+    const path = this.#clean(name);
     let directory = ROOT_INODE;
     for (let start = 0, end = path.indexOf('/'); end >= 0; start = end + 1, end = path.indexOf('/', start)) {
       const part = byteString(path.slice(start, end));
@@ -406,9 +408,18 @@ export class CompactWriter {
     (this.#children.get(directory) as Map<ByteString, number>).set(name, inode);
   }
 
+  /** A name is asked for several times in a row. */
+  #clean(name: ByteString): ByteString {
+    if (name !== this.#lastName) {
+      this.#lastName = name;
+      this.#lastPath = cleanPath(name);
+    }
+    return this.#lastPath;
+  }
+
   /** The root is in itself, without a name. */
   #lookUp(name: ByteString): { directory: number; child: number | undefined; last: ByteString } {
-    const path = cleanPath(name);
+    const path = this.#clean(name);
     if (path === '') return { directory: ROOT_INODE, child: ROOT_INODE, last: NOTHING };
     const lastStart = path.lastIndexOf('/') + 1;
     const last = byteString(path.slice(lastStart));
