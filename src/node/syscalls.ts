@@ -51,6 +51,7 @@ const call = {
   fchownat: foreign('fchownat', 'int', ['int', 'void *', 'uint', 'uint', 'int']),
   readlinkat: foreign('readlinkat', 'int64', ['int', 'void *', 'void *', 'uint64']),
   pread: foreign('pread', 'int64', ['int', 'void *', 'uint64', 'int64']),
+  utimensat: foreign('utimensat', 'int', ['int', 'void *', 'void *', 'int']),
   copyFileRange: foreign('copy_file_range', 'int64', ['int', 'void *', 'int', 'void *', 'uint64', 'uint']),
 };
 
@@ -310,6 +311,14 @@ export function hasVerity(fd: number): boolean {
   const flags = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH;
   checked('statx', call.statx(fd, cPath(byteString('')), flags, STATX_BASIC_STATS, statusBuffer));
   return ((unsigned[2] as number) & STATX_ATTR_VERITY) !== 0;
+}
+
+/**
+ * Sets the times of a file to now. Who may write it may do so; to set them to anything else one has to own it, and that
+ * is all that Node can do.
+ */
+export function touch(path: ByteString): void {
+  checked('utimensat', call.utimensat(AT_FDCWD, cPath(path), null, 0));
 }
 
 /**

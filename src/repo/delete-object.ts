@@ -38,8 +38,11 @@ export function markPartial(repo: Repo, commit: string, reason: 'fsck' | 'pull')
   const name = `state/${commit}.commitpartial`;
   try {
     const descriptor = openSync(fsPath(byteString(`${repo.path}/${name}`)), 'wx', 0o644);
-    if (reason === 'fsck') writeSync(descriptor, 'f');
-    closeSync(descriptor);
+    try {
+      if (reason === 'fsck') writeSync(descriptor, 'f');
+    } finally {
+      closeSync(descriptor);
+    }
   } catch (error) {
     if (!isErrno(error, 'EEXIST')) throw ioError(`open(${name})`, error);
   }

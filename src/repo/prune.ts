@@ -31,6 +31,8 @@ export function pruneRepository(repo: Repo, needed: readonly string[]): void {
       if (!isKept(repo, kept, { type, checksum })) unneeded.push({ type, checksum });
     });
     const tombstones = repo.config.boolean('core', 'tombstone-commits') ?? false;
+    // What is cut off in the middle leaves objects that no commit needs, and no commit without its objects.
+    unneeded.sort((a, b) => Number(b.type === 'commit') - Number(a.type === 'commit'));
     for (const object of unneeded) {
       if (object.type === 'commit') {
         rmSync(fsPath(byteString(`${repo.path}/state/${object.checksum}.commitpartial`)), { force: true });

@@ -12,7 +12,7 @@ import { isRegular } from '../core/fs/mode.ts';
 import { type Commit, decodeCommit } from '../core/ostree/commit.ts';
 import { formatRefspec, parseRefspec, validateRef } from '../core/ostree/refs.ts';
 import { fsPath } from '../node/fs-path.ts';
-import { isErrno } from '../node/io-error.ts';
+import { ioError, isErrno } from '../node/io-error.ts';
 import { refBindings, verifyBindings } from './bindings.ts';
 import { checkObject } from './check-object.ts';
 import { markPartial } from './delete-object.ts';
@@ -290,6 +290,6 @@ function removeMark(repo: Repo, checksum: string): void {
   try {
     unlinkSync(fsPath(byteString(`${repo.path}/state/${checksum}.commitpartial`)));
   } catch (error) {
-    if (!isErrno(error, 'ENOENT')) throw error;
+    if (!isErrno(error, 'ENOENT')) throw ioError(`unlinkat(${checksum}.commitpartial)`, error);
   }
 }

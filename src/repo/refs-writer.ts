@@ -3,16 +3,7 @@
  * @module
  */
 import { randomBytes } from 'node:crypto';
-import {
-  closeSync,
-  constants,
-  fchmodSync,
-  fsyncSync,
-  openSync,
-  rmSync,
-  unlinkSync,
-  utimesSync,
-} from 'node:fs';
+import { closeSync, constants, fchmodSync, fsyncSync, openSync, rmSync, unlinkSync } from 'node:fs';
 import { type ByteString, byteString, displayByteString } from '../core/bytes/byte-string.ts';
 import { isChecksum } from '../core/bytes/hex.ts';
 import { malformed, SealtreeError } from '../core/errors.ts';
@@ -20,7 +11,7 @@ import { parseRefspec } from '../core/ostree/refs.ts';
 import { fsPath, joinPath } from '../node/fs-path.ts';
 import { ioError, isErrno } from '../node/io-error.ts';
 import { makeDirectories } from '../node/make-directories.ts';
-import { AT_FDCWD, openAt, renameat2, symlinkAt, unlinkAt } from '../node/syscalls.ts';
+import { AT_FDCWD, openAt, renameat2, symlinkAt, touch, unlinkAt } from '../node/syscalls.ts';
 import { writeFully } from './object-store.ts';
 import { listRefs } from './refs.ts';
 import type { Repo } from './repo.ts';
@@ -97,8 +88,11 @@ export function writeAlias(
 
 /** Programs watch the time of the repository's folder to learn that refs have changed. */
 function touchRepository(repo: Repo): void {
-  const now = new Date();
-  utimesSync(fsPath(repo.path), now, now);
+  try {
+    touch(repo.path);
+  } catch (error) {
+    throw ioError('futimens', error);
+  }
 }
 
 function writeRef(
@@ -113,16 +107,33 @@ function writeRef(
   const path = joinPath(folder, ref);
   const parent = byteString(path.slice(0, path.lastIndexOf('/')));
   makeFolders(parent);
-  const name = writeTemporary(temporary, byteString(`${checksum}\n`), sync);
+  const name = byteString(`tmp-${randomBytes(8).toString('hex')}`);
   try {
-    renameat2(name, path, 'replace', [temporary, AT_FDCWD]);
+    writeTemporary(temporary, name, byteString(`${checksum}\n`), sync);
+    moveIntoPlace(repo, refspec, ref, path, { temporary, name });
+  } catch (error) {
+    unlinkAt(temporary, name, { missing: true });
+    throw error;
+  }
+  if (sync) syncFolder(parent);
+}
+
+function moveIntoPlace(
+  repo: Repo,
+  refspec: ByteString,
+  ref: ByteString,
+  path: ByteString,
+  { temporary, name }: { readonly temporary: number; readonly name: ByteString },
+): void {
+  const move = () => renameat2(name, path, 'replace', [temporary, AT_FDCWD]);
+  try {
+    move();
   } catch (error) {
     if (!isErrno(error, 'EISDIR', 'ENOTEMPTY', 'EEXIST')) throw ioError('renameat', error);
     requireNoRefBelow(repo, refspec, ref);
     rmSync(fsPath(path), { recursive: true, force: true });
-    renameat2(name, path, 'replace', [temporary, AT_FDCWD]);
+    move();
   }
-  if (sync) syncFolder(parent);
 }
 
 function removeRef(path: ByteString): void {
@@ -133,8 +144,7 @@ function removeRef(path: ByteString): void {
   }
 }
 
-function writeTemporary(folder: number, text: ByteString, sync: boolean): ByteString {
-  const name = byteString(`tmp-${randomBytes(8).toString('hex')}`);
+function writeTemporary(folder: number, name: ByteString, text: ByteString, sync: boolean): void {
   const fd = openAt(folder, name, O_WRONLY | O_CREAT | O_EXCL, 0o600);
   try {
     writeFully(fd, Buffer.from(text, 'latin1'));
@@ -143,7 +153,6 @@ function writeTemporary(folder: number, text: ByteString, sync: boolean): ByteSt
   } finally {
     closeSync(fd);
   }
-  return name;
 }
 
 /** A folder stands where the ref should: only if no ref is below it may it go. */

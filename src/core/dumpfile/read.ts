@@ -3,7 +3,7 @@
  * One line is one inode or hard link; eleven fields separated by single spaces, then xattrs.
  * @module
  */
-import { type ByteString, byteString } from '../bytes/byte-string.ts';
+import { type ByteString, byteString, displayByteString } from '../bytes/byte-string.ts';
 import { malformed, type SealtreeError } from '../errors.ts';
 import { type DirectoryEntry, type Inode, isHardLink, makeInode, type Xattr } from '../fs/file-tree.ts';
 import { INLINE_CONTENT_MAX, NAME_MAX, PAYLOAD_MAX } from '../fs/limits.ts';
@@ -122,8 +122,10 @@ class DumpReader {
     for (const { link, target, line } of this.#links.reverse()) {
       if (target === undefined) throw withLine(malformed('No target path for the hardlink'), line);
       const found = lookup(root, target);
-      if (found === undefined) throw withLine(malformed(`No target at ${target} for hardlink`), line);
-      if (found === link) throw withLine(malformed(`Self-referential hardlink ${target}`), line);
+      if (found === undefined)
+        throw withLine(malformed(`No target at ${displayByteString(target)} for hardlink`), line);
+      if (found === link)
+        throw withLine(malformed(`Self-referential hardlink ${displayByteString(target)}`), line);
       link.linkTo = found;
     }
     return root;
@@ -335,7 +337,8 @@ class DumpReader {
     if (digest !== undefined) {
       const valid = /^[0-9a-fA-F]{64}/.test(digest);
       if (valid) inode.digest = lowerHex(digest.length === 64 ? digest : byteString(digest.slice(0, 64)));
-      else if (type === S_IFREG && size !== 0 && !content) throw malformed(`Invalid digest ${digest}`);
+      else if (type === S_IFREG && size !== 0 && !content)
+        throw malformed(`Invalid digest ${displayByteString(digest)}`);
     }
     if (this.#at < this.#end) inode.xattrs = this.#xattrs(hasEscape);
   }
@@ -394,7 +397,7 @@ class DumpReader {
     const name = byteString(path.slice(slash + 1));
     const parent = this.#parent(this.#root, path, byteString(path.slice(0, Math.max(slash, 0))));
     const children = parent.children as Map<ByteString, DirectoryEntry>;
-    if (name === '.' || name === '..') throw malformed(`Invalid . or .. in path: ${path}`);
+    if (name === '.' || name === '..') throw malformed(`Invalid . or .. in path: ${displayByteString(path)}`);
     if (name === '' || name.length > NAME_MAX || children.has(name)) throw malformed("Can't add child");
     children.set(name, entry);
   }
@@ -404,9 +407,9 @@ class DumpReader {
     const known = this.#directories.get(parentPath);
     if (known !== undefined) return known;
     const found = lookup(root, parentPath);
-    if (found === undefined) throw malformed(`Parent directory missing for ${path}`);
+    if (found === undefined) throw malformed(`Parent directory missing for ${displayByteString(path)}`);
     if (isHardLink(found) || found.children === undefined) {
-      throw malformed(`Parent must be a directory for ${path}`);
+      throw malformed(`Parent must be a directory for ${displayByteString(path)}`);
     }
     this.#directories.set(parentPath, found);
     return found;

@@ -1,5 +1,5 @@
 /** Writes trees as composefs dump files, as `composefs-info dump` prints them: composefs-dump(5). @module */
-import { type ByteString, byteString } from '../bytes/byte-string.ts';
+import { type ByteString, byteString, displayByteString } from '../bytes/byte-string.ts';
 import { malformed } from '../errors.ts';
 import { type DirectoryEntry, type Inode, isHardLink } from '../fs/file-tree.ts';
 import { resolveEntry, walkTree } from '../fs/walk.ts';
@@ -21,7 +21,7 @@ export function writeDump(root: Inode, emit: (text: ByteString) => void): void {
     const inode = resolveEntry(entry);
     const link = isHardLink(entry) ? linked.get(inode as Inode) : undefined;
     if (inode === undefined || (isHardLink(entry) && link === undefined)) {
-      throw malformed(`hard link ${path} does not lead to an inode of the tree`);
+      throw malformed(`hard link ${displayByteString(path)} does not lead to an inode of the tree`);
     }
     pending += dumpLine(path, inode, link);
     if (pending.length >= CHUNK_SIZE) {

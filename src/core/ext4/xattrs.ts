@@ -3,7 +3,13 @@
  * Defined by Linux: Documentation/filesystems/ext4/attributes.rst, fs/ext4/xattr.c.
  * @module
  */
-import { type ByteString, byteString, byteStringFrom, bytesOf } from '../bytes/byte-string.ts';
+import {
+  type ByteString,
+  byteString,
+  byteStringFrom,
+  bytesOf,
+  displayByteString,
+} from '../bytes/byte-string.ts';
 import { malformed } from '../errors.ts';
 import type { Xattr } from '../fs/file-tree.ts';
 import { aclFromDisk, aclToDisk } from './acl.ts';
@@ -58,9 +64,10 @@ export function decodeXattrs(data: Uint8Array, first: number, base: number, what
 function makeEntries(xattrs: readonly Xattr[]): XattrEntry[] {
   const entries = xattrs.map(([key, value]): XattrEntry => {
     const found = splitXattrKey(key);
-    if (found === undefined) throw malformed(`xattr ${key} is of no kind that ext4 has`);
+    if (found === undefined) throw malformed(`xattr ${displayByteString(key)} is of no kind that ext4 has`);
     const { index, name } = found;
-    if (name.length > 255) throw malformed(`xattr ${key.slice(0, 40)}…: name too long`);
+    if (name.length > 255)
+      throw malformed(`xattr ${displayByteString(byteString(key.slice(0, 40)))}…: name too long`);
     return { index, name, value: index === 2 || index === 3 ? aclToDisk(value) : bytesOf(value) };
   });
   return entries.sort(

@@ -184,7 +184,7 @@ function encodeEntries(
 ): Uint8Array {
   const text = decodeUtf8(name);
   if (text === undefined || text.length > 255 || /[\x00-\x1f"*/:<>?\\|\x7f]|[. ]$/.test(text))
-    throw malformed(`${path}: not a name that FAT can hold`);
+    throw malformed(`${displayByteString(byteString(path))}: not a name that FAT can hold`);
   const short = shortName(text, shortNames);
   const attribute = node.entries === undefined ? ATTRIBUTE.archive : ATTRIBUTE.directory;
   const entry = shortEntry(short, attribute, node.entries === undefined ? node.size : 0, timestamp);
