@@ -9,6 +9,7 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  rmSync,
   statSync,
   truncateSync,
   writeFileSync,
@@ -132,12 +133,29 @@ describe('checkout', () => {
     );
     const file = dirmeta.find((name) => name.endsWith('.filez') && lstatSync(name).size > 60) as string;
     truncateSync(file, lstatSync(file).size - 1);
+    // What is known of an object is not read again: the image is the right one, and the kernel will refuse the file.
+    const known = join(scratch, 'known.cfs');
+    sealtreeOk(['checkout', '--composefs', commit, known, `--repo=${repo}`]);
+    expect(readFileSync(known)).toEqual(readFileSync(path));
+    sealtreeOk(['cache', 'clear', `--repo=${repo}`]);
     const ran = sealtree(['checkout', '--composefs', commit, join(scratch, 'damaged.cfs'), `--repo=${repo}`]);
     expect(ran.status).toBe(1);
     expect(ran.stderr).toMatch(
       /^error: Checking out composefs: Processing [0-9a-f]{64}: .*Need more input\n$/,
     );
     expect(readdirSync(scratch).filter((name) => name.includes('damaged'))).toEqual([]);
+  });
+
+  it('does not take what is known of an object for the object', () => {
+    const repo = unpackGoldenRepo('basic', 'archive', folder());
+    const commit = goldenTree('basic').variants.composefs?.by_mode.archive as string;
+    sealtreeOk(['checkout', '--composefs', commit, join(scratch, 'first.cfs'), `--repo=${repo}`]);
+    const folders = readdirSync(join(repo, 'objects')).map((first) => join(repo, 'objects', first));
+    const file = folders.flatMap((path) => readdirSync(path).map((name) => join(path, name)));
+    rmSync(file.find((name) => name.endsWith('.filez')) as string);
+    const ran = sealtree(['checkout', '--composefs', commit, join(scratch, 'second.cfs'), `--repo=${repo}`]);
+    expect(ran.status).toBe(1);
+    expect(ran.stderr).toMatch(/Couldn't find file object '[0-9a-f]{64}'\n$/);
   });
 
   it('makes hard links with the mode of the repository, and copies elsewhere', () => {
