@@ -62,7 +62,7 @@ export function writeTree(root: string, { entries, seed, typicalSize, largestSiz
 /** A size whose logarithm is spread evenly around that of the typical one, and bytes that no other file has. */
 function content(pool: Buffer, random: () => number, typical: number, largest: number): Buffer {
   const deviation = [0, 0, 0, 0].reduce((sum) => sum + random() / 2 ** 32 - 0.5, 0);
-  const size = Math.min(largest, Math.round(typical * 2 ** (deviation * 9)));
+  const size = Math.min(largest, Math.round(typical * 2 ** (deviation * 6)));
   const number = random();
   const data = Buffer.alloc(size);
   for (let at = 0; at < size; at += POOL_SIZE) pool.copy(data, at, number % (POOL_SIZE >> 1));

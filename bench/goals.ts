@@ -107,6 +107,16 @@ export function memoryOverTheirsAtMost(megabytes: number): Goal {
   };
 }
 
+export function memoryAtMost(megabytes: number): Goal {
+  return {
+    what: 'peak memory',
+    limit: megabytes,
+    unit: ' MB',
+    digits: 0,
+    value: ({ of }) => of.ours.memory.median / MB,
+  };
+}
+
 /** Wall time of an entry once Node's start is subtracted. */
 export function microsecondsAnEntryAtMost(limit: number): Goal {
   return {

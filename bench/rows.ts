@@ -7,7 +7,9 @@ import { commitRows } from './rows/commits.ts';
 import { digestRows } from './rows/digests.ts';
 import { growthRows } from './rows/growth.ts';
 import { imageRows } from './rows/images.ts';
+import { layerRows } from './rows/layers.ts';
 import { startRows } from './rows/start.ts';
+import { verityRows } from './rows/verity.ts';
 import type { Workshop } from './rows/workshop.ts';
 import type { Tools } from './tools.ts';
 
@@ -24,7 +26,7 @@ export function benchRows(tools: Tools, folder: string, seed: number): Row[] {
       {
         entries: GENERATED,
         seed,
-        typicalSize: 3000,
+        typicalSize: 1000,
         largestSize: 4_000_000,
       },
     ),
@@ -36,6 +38,8 @@ export function benchRows(tools: Tools, folder: string, seed: number): Row[] {
     ...digestRows(workshop),
     ...imageRows(workshop),
     ...trees.flatMap((tree) => [...commitRows(workshop, tree), ...checkoutRows(workshop, tree)]),
+    ...verityRows(workshop),
+    ...layerRows(workshop),
     ...growthRows(workshop),
   ];
 }

@@ -1,4 +1,5 @@
 /** Rows of what reads a repository: checkouts, images of commits, and fsck. Both read the same, which the real tool wrote. @module */
+import { join } from 'node:path';
 import { ratioAtMost } from '../goals.ts';
 import { changeSomeFiles, copyTree, hasMark, mark, remove, type Tree } from '../inputs.ts';
 import type { Contestant, Row } from '../row.ts';
@@ -26,7 +27,11 @@ function checkoutRow(workshop: Workshop, tree: Tree, mode: Mode, options: readon
       return {
         command: () =>
           workshop.tools[who]('ostree', ['checkout', `--repo=${repo}`, ...options, 'bench', target]),
-        before: () => remove(target),
+        before: () => {
+          remove(target);
+          // What a checkout for users has unpacked would only be linked by the next.
+          remove(join(repo, 'uncompressed-objects-cache'));
+        },
         after: () => remove(target),
       };
     }),
