@@ -171,10 +171,12 @@ export function open(path: ByteString, flags: number, mode = 0): number {
   return retried('open', () => kernel.openat(AT_FDCWD, cString(path), all, mode));
 }
 
+/** Opens for reading, as {@link open} does. */
 export function openForReading(path: ByteString): number {
   return open(path, O_RDONLY);
 }
 
+/** Closes a descriptor; that it could not be closed is of no use to anybody. */
 export function close(fd: number): void {
   kernel.close(fd);
 }
@@ -211,23 +213,28 @@ export function replaceFile(path: ByteString, data: Uint8Array, mode: number): v
   checked('rename', kernel.renameat2(AT_FDCWD, cString(temporary), AT_FDCWD, cString(path), 0));
 }
 
+/** @throws SealtreeError `io`, EEXIST where something is there */
 export function makeDirectory(path: ByteString, mode: number): void {
   checked('mkdir', kernel.mkdirat(AT_FDCWD, cString(path), mode));
 }
 
+/** Removes an empty directory. @throws SealtreeError `io` */
 export function removeDirectory(path: ByteString): void {
   const AT_REMOVEDIR = 0x200;
   checked('rmdir', kernel.unlinkat(AT_FDCWD, cString(path), AT_REMOVEDIR));
 }
 
+/** Removes a name. @throws SealtreeError `io` */
 export function removeFile(path: ByteString): void {
   checked('unlink', kernel.unlinkat(AT_FDCWD, cString(path), 0));
 }
 
+/** @throws SealtreeError `io`, EEXIST where something is there */
 export function makeSymlink(target: ByteString, path: ByteString): void {
   checked('symlink', kernel.symlinkat(cString(target), AT_FDCWD, cString(path)));
 }
 
+/** Where paths that do not begin with a slash begin from now on. @throws SealtreeError `io` */
 export function changeDirectory(path: ByteString): void {
   checked('chdir', kernel.chdir(cString(path)));
 }
@@ -240,6 +247,7 @@ export function randomName(): string {
   return Array.from(bytes, (byte) => letters[byte % letters.length]).join('');
 }
 
+/** Waits; a signal may end it sooner. @param seconds may be a fraction */
 export function sleep(seconds: number): void {
   const view = new DataView(new ArrayBuffer(16));
   view.setUint32(0, Math.floor(seconds), true);

@@ -30,6 +30,7 @@ export type ErrorCode = keyof typeof EXIT_STATUS;
 
 export type ErrorDetail = Readonly<Record<string, string | number>>;
 
+/** Every failure that a user is told of: its code decides the exit status, its message is one line. */
 export class SealtreeError extends Error {
   override readonly name = 'SealtreeError';
   readonly code: ErrorCode;

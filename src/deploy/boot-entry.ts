@@ -39,6 +39,7 @@ export function withValues(
   return { ...entry, values };
 }
 
+/** The value of a key, undefined if the entry has none. */
 export function entryValue(entry: BootEntry, key: string): ByteString | undefined {
   return entry.values.get(byteString(key));
 }

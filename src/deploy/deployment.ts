@@ -57,6 +57,7 @@ export function deploymentPath(deployment: Named): ByteString {
   return byteString(`ostree/deploy/${deployment.stateroot}/deploy/${deploymentName(deployment)}`);
 }
 
+/** The deployment's `.origin` file below the sysroot. */
 export function originPath(deployment: Named): ByteString {
   return byteString(`${deploymentPath(deployment)}.origin`);
 }

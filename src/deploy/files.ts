@@ -155,6 +155,7 @@ export function replaceSymlink(target: ByteString, path: ByteString): void {
   rename(temporary, path);
 }
 
+/** Renames, in place of what may be there. @throws SealtreeError `io` */
 export function rename(from: ByteString, to: ByteString): void {
   try {
     renameat2(from, to);
@@ -163,6 +164,7 @@ export function rename(from: ByteString, to: ByteString): void {
   }
 }
 
+/** Removes a name; one that is not there is as good. @throws SealtreeError `io` */
 export function removeFile(path: ByteString): void {
   try {
     unlinkSync(fsPath(path));

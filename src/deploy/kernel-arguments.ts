@@ -15,6 +15,7 @@ interface Argument {
 /** Longer than any kernel takes (COMMAND_LINE_SIZE is 2048 to 4096 on the common architectures). */
 const LIMIT = 16 * 1024;
 
+/** A kernel command line, word by word, in its order. */
 export class KernelArguments {
   #list: Argument[] = [];
 

@@ -100,6 +100,7 @@ export function setXattr(file: FileReference, key: ByteString, value: ByteString
   if (result < 0) throw failure('setxattr', file);
 }
 
+/** Removes an extended attribute. @throws SealtreeError `io`, ENODATA if there is none */
 export function removeXattr(file: FileReference, key: ByteString): void {
   const result =
     typeof file === 'number'
@@ -216,6 +217,7 @@ export function freezeFileSystem(fd: number): void {
   );
 }
 
+/** Ends what {@link freezeFileSystem} began. */
 export function thawFileSystem(fd: number): void {
   checked(
     'ioctl(FITHAW)',

@@ -350,6 +350,7 @@ export function setXattrs(file: ByteString | number, xattrs: readonly Xattr[]): 
     guard(`${call}(${displayByteString(key)})`, () => setXattr(file, key, value));
 }
 
+/** The status of an entry itself, undefined if there is none. @throws SealtreeError `io` */
 export function statIfThere(directory: number, name: ByteString): FileStatus | undefined {
   try {
     return statAt(directory, name);

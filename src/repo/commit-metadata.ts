@@ -94,6 +94,7 @@ export interface Bindings {
   readonly collectionId: ByteString | undefined;
 }
 
+/** Adds the refs that the commit is for, sorted, and the collection. Source: ostree commit(1), `--bind-ref`. */
 export function withBindings(
   entries: readonly MetadataEntry[],
   { refs, collectionId }: Bindings,
@@ -119,6 +120,7 @@ export function withKernel(entries: readonly MetadataEntry[], version: ByteStrin
 /** Which keys the digest stands under: the one of released ostree, or also the one of its documentation. */
 export type ComposefsKeys = 'digest.v0' | 'both';
 
+/** Adds the fs-verity digest of the composefs image, 64 hexadecimal digits, in the order of ostree's dictionaries. */
 export function withComposefsDigest(
   entries: readonly MetadataEntry[],
   digest: string,
@@ -129,6 +131,7 @@ export function withComposefsDigest(
   return inDictOrder<MetadataEntry>([...entries, ...added]);
 }
 
+/** Adds `ostree.sizes`, unless there are none. */
 export function withSizes(entries: readonly MetadataEntry[], sizes: readonly ObjectSize[]): MetadataEntry[] {
   return sizes.length === 0 ? [...entries] : [...entries, [SIZES_KEY, sizesValue(sizes)]];
 }

@@ -69,6 +69,7 @@ export function fileSystemDirectory(root: ByteString, options: DiffOptions): Dif
   return nativeDirectory(root, byteString(''), options);
 }
 
+/** Compares two directories and all in them, in the order in which ostree lists the differences. */
 export function diffTrees(a: DiffDirectory, b: DiffDirectory): Differences {
   const found: Differences = { modified: [], removed: [], added: [] };
   const stack = [frameOf(a, b)];

@@ -27,6 +27,7 @@ export interface Fault {
 /** For each object of a batch what it is, or what is wrong with it. */
 export type ExamineResult = readonly (ComposefsFile | Fault)[];
 
+/** @param path of the repository */
 export function startJob({ path }: { readonly path: ByteString }): Perform {
   const repo = Repo.open(path);
   const verity = new VerityHash(opensslHash);

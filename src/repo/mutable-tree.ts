@@ -22,6 +22,7 @@ export interface DirtreeReader {
   dirtree(checksum: string): Dirtree;
 }
 
+/** A directory, empty or with what a dirtree says. @param dirtree, dirmeta checksums of objects */
 export function makeTree(dirtree?: string, dirmeta?: string): MutableTree {
   return { dirmeta, unread: dirtree, files: new Map(), dirs: new Map() };
 }

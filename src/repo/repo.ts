@@ -49,6 +49,7 @@ const READERS: Readonly<Record<RepoMode, (repo: Repo, checksum: string) => FileO
 /** How much of a commit is there: `partial` means that objects below it may be missing, with `fsck` because fsck found so. */
 export type CommitState = 'complete' | 'partial' | 'fsck-partial';
 
+/** A repository that is open for reading; see {@link Repo.open}. */
 export class Repo {
   /** As given to {@link Repo.open}. */
   readonly path: ByteString;

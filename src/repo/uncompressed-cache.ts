@@ -25,6 +25,7 @@ import { linkTemporary, openTemporary } from './temporary-file.ts';
 const FOLDER = 'uncompressed-objects-cache';
 const FOLDER_MODE = 0o775;
 
+/** Uncompressed content of an archive repository, kept to be hard linked by checkouts with `-U`. */
 export class UncompressedCache {
   readonly #path: ByteString;
   readonly #fsync: boolean;

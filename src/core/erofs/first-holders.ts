@@ -8,6 +8,7 @@
 /** Values that may lie in the way of one before the characters looked at count as badly spread. */
 const MAX_STEPS = 64;
 
+/** A table from values to the inodes that had them first. */
 export class FirstHolders {
   readonly #value: (ino: number) => string;
   readonly #mask: number;

@@ -37,6 +37,7 @@ export interface Placement {
 /** Sizes in `number` or, above 2^53, `bigint`. */
 type Size = number | bigint;
 
+/** Gives every inode its number and its place, as libcomposefs does; what cannot be placed is among the faults of `order`. */
 export function placeInodes(order: InodeOrder, xattrs: ImageXattrs): Placement {
   const { faults } = order;
   const count = order.inodes.length;
@@ -137,6 +138,7 @@ export function placeInodes(order: InodeOrder, xattrs: ImageXattrs): Placement {
   };
 }
 
+/** Bytes of a directory in so many whole blocks and a tail. */
 export function directorySize(blocks: number, tail: number): number {
   return blocks * BLOCK_SIZE + tail;
 }

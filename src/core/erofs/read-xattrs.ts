@@ -33,6 +33,7 @@ export interface XattrPlace {
   readonly xattrSize: number;
 }
 
+/** Reads the xattrs of one image; shared ones are read once. */
 export class XattrReader {
   readonly #image: ImageBytes;
   readonly #sharedStart: number;

@@ -59,6 +59,7 @@ const MAX_SYMLINK = 4096;
 /** Entries of one directory: a million objects have 4000 a folder. */
 const MAX_DIRECTORY_ENTRIES = 4 * 1024 * 1024;
 
+/** Reads one file system; nothing is kept but the superblock and the extents of the file that was read last. */
 export class Ext4Reader {
   readonly #source: ImageSource;
   readonly #superblock: ReadSuperblock;

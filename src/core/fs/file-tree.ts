@@ -42,6 +42,7 @@ export interface HardLink {
 
 export type DirectoryEntry = Inode | HardLink;
 
+/** Whether an entry only leads to an inode that stands elsewhere. */
 export function isHardLink(entry: DirectoryEntry): entry is HardLink {
   return 'linkTo' in entry;
 }

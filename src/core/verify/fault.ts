@@ -95,6 +95,7 @@ export interface Judge {
   broken(holds: boolean, fault: Fault): void;
 }
 
+/** A judge that has not judged anything yet. */
 export function makeJudge(): Judge {
   const checks: Check[] = [];
   const warnings: string[] = [];
