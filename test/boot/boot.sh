@@ -48,11 +48,11 @@ make_master() {
   umount master
 }
 
-# make_ours: the same tree deployed by our own verbs alone, on /disk/ours/master.ext4.
+# make_ours [MIB]: the same tree deployed by our own verbs alone, on /disk/ours/master.ext4.
 make_ours() {
   mkdir /disk/ours
   cd /disk/ours
-  make_disk master.ext4
+  make_disk master.ext4 "$@"
   mkdir master
   mount -o loop master.ext4 master
   sealtree admin init-fs --modern master

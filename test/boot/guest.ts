@@ -61,6 +61,11 @@ const MODULES = [
   'virtio_pci',
   'virtio_blk',
   'overlay',
+  'crc32c_generic',
+  'crc16',
+  'mbcache',
+  'jbd2',
+  'ext4',
 ];
 const LATER_MODULES = ['erofs', 'loop', 'fuse'];
 
@@ -186,7 +191,7 @@ function guestInitrd(modules: string): Uint8Array {
     const data = path.endsWith('.xz')
       ? bytes(bootCommand('xz', ['-dc', path]) as string[])
       : bytes(['cat', path]);
-    entries.push({ name: `modules/${index}-${name}.ko`, mode: 0o100644, data });
+    entries.push({ name: `modules/${String(index).padStart(2, '0')}-${name}.ko`, mode: 0o100644, data });
   }
   return cpio(entries);
 }

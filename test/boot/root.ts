@@ -11,8 +11,11 @@ import { distributionMirror } from '../../src/initramfs/build-root.ts';
 import { findRoot, lockedScript, makeRoot, rootCommand } from '../debian.ts';
 import type { Word } from '../run.ts';
 
-/** Kernels by what they are tested for: 6.1 has no data-only layers, 6.12 has all, testing's is the newest. */
-export type Kernel = '6.1' | '6.12' | 'testing';
+/**
+ * Kernels by what they are tested for: 6.1 has no data-only layers, 6.12 has all, testing's is the newest; all of them
+ * are built for virtual machines, and have no f2fs, which the one for any machine has.
+ */
+export type Kernel = '6.1' | '6.12' | '6.12 for any machine' | 'testing';
 
 export interface KernelFiles {
   /** The uncompressed image, which QEMU starts without firmware. */
@@ -24,8 +27,15 @@ export interface KernelFiles {
   readonly modules: string;
 }
 
-const FOLDER = process.env.SEALTREE_BOOT ?? '/var/cache/sealtree-boot';
-const SUITES: Record<Kernel, string> = { '6.1': 'bookworm', '6.12': 'trixie', testing: 'forky' };
+const FOLDER = process.env.SEALTREE_BOOT ?? '/var/cache/sealtree-machines';
+const CLOUD = 'cloud-amd64';
+const KERNELS: Readonly<Record<Kernel, { readonly suite: string; readonly flavour: string }>> = {
+  '6.1': { suite: 'bookworm', flavour: CLOUD },
+  '6.12': { suite: 'trixie', flavour: CLOUD },
+  '6.12 for any machine': { suite: 'trixie', flavour: 'amd64' },
+  testing: { suite: 'forky', flavour: CLOUD },
+};
+const NAMES = Object.keys(KERNELS) as Kernel[];
 const PACKAGES = [
   'ostree',
   'ostree-boot',
@@ -34,6 +44,8 @@ const PACKAGES = [
   'erofs-utils',
   'e2fsprogs',
   'dosfstools',
+  'btrfs-progs',
+  'f2fs-tools',
   'fdisk',
   'kmod',
   'busybox-static',
@@ -51,11 +63,14 @@ const PACKAGES = [
   'systemd-boot-efi',
 ];
 
-/** Unpacks the newest cloud kernel of a suite: no initramfs is made and no maintainer script runs. */
+/**
+ * Unpacks the newest kernel of a suite: no initramfs is made and no maintainer script runs. Of its modules those stay
+ * that a virtual machine or a file system may need.
+ */
 const UNPACK_KERNEL = `
   set -e
-  part=$FOLDER/kernel-$SUITE.part
-  rm -rf "$FOLDER/kernel-$SUITE" "$part"
+  part=$TARGET.part
+  rm -rf "$TARGET" "$part"
   mkdir -p "$part/lists/partial" "$part/archives/partial" "$part/tree"
   echo "deb $MIRROR $SUITE main" >"$part/sources.list"
   mount --bind "$part" "$ROOT/mnt"
@@ -68,13 +83,15 @@ const UNPACK_KERNEL = `
       -o Dir::Cache=/mnt -o APT::Sandbox::User=root -o Acquire::Languages=none -o Dir::State::status=/dev/null
       -o Acquire::Check-Valid-Until=false -qq"
     apt-get $options update >&2
-    image=$(apt-cache $options depends linux-image-cloud-amd64 | grep -o "linux-image-[0-9].*-cloud-amd64" | head -n 1)
+    image=$(apt-cache $options depends "linux-image-$FLAVOUR" | grep -o "linux-image-[0-9].*-$FLAVOUR" | head -n 1)
     all=$(apt-cache $options depends "$image" | grep -o "linux-[a-z]*-[0-9].*-amd64" || true)
     apt-get $options download "$image" $all >&2
     for package in *.deb; do dpkg-deb --extract "$package" tree; done
     release=\${image#linux-image-}
     mkdir -p lib
     mv tree/usr/lib/modules lib/ || mv tree/lib/modules lib/
+    [ "$FLAVOUR" != amd64 ] || (cd "lib/modules/$release/kernel" && rm -rf sound net && cd drivers &&
+      find . -mindepth 1 -maxdepth 1 ! -name block ! -name virtio ! -name md -exec rm -rf {} +)
     depmod --basedir=/mnt "$release"
     for name in vmlinuz config; do
       mv tree/boot/$name-$release . || mv lib/modules/$release/$name $name-$release
@@ -82,7 +99,7 @@ const UNPACK_KERNEL = `
     rm -rf tree lists archives sources.list *.deb *.bin
     echo "$release" >release
   '
-  mv "$part" "$FOLDER/kernel-$SUITE"`;
+  mv "$part" "$TARGET"`;
 
 /** The kernel inside a bzImage: the payload that the header of the boot protocol points at, without its last 4 bytes. */
 const UNPACK_VMLINUX = `
@@ -130,7 +147,7 @@ const MAKE_DISK = `
 export function bootRoot(): string | undefined {
   const root = findRoot(FOLDER, PACKAGES);
   if (root === undefined || readIfThere(join(FOLDER, 'disk.complete')) !== diskKey()) return undefined;
-  return Object.values(SUITES).every((suite) => kernelFolder(suite) !== undefined) ? root : undefined;
+  return NAMES.every((kernel) => kernelFolder(kernel) !== undefined) ? root : undefined;
 }
 
 /** The root as an ext4 disk, to be attached read-only. */
@@ -139,7 +156,7 @@ export function rootDisk(): string {
 }
 
 export function kernelFiles(kernel: Kernel): KernelFiles {
-  const folder = kernelFolder(SUITES[kernel]);
+  const folder = kernelFolder(kernel);
   const image =
     folder === undefined ? undefined : readdirSync(folder).find((name) => name.startsWith('vmlinuz-'));
   const root = findRoot(FOLDER, PACKAGES);
@@ -176,18 +193,15 @@ export function makeBootRoot(): void {
     if (process.arch !== 'x64') throw new Error(`no virtual machine is known for ${process.arch}`);
     const root = makeRoot(FOLDER, PACKAGES);
     const mirror = distributionMirror();
-    for (const suite of Object.values(SUITES)) {
-      if (kernelFolder(suite) !== undefined) continue;
-      lockedScript(
-        FOLDER,
-        `[ -e "$FOLDER/kernel-$SUITE" ] || unshare --mount sh -c '${quoted(UNPACK_KERNEL)}'`,
-        {
-          FOLDER,
-          ROOT: root,
-          SUITE: suite,
-          MIRROR: mirror,
-        },
-      );
+    for (const kernel of NAMES) {
+      if (kernelFolder(kernel) !== undefined) continue;
+      lockedScript(FOLDER, `[ -e "$TARGET" ] || unshare --mount sh -c '${quoted(UNPACK_KERNEL)}'`, {
+        TARGET: folderOf(kernel),
+        ROOT: root,
+        SUITE: KERNELS[kernel].suite,
+        FLAVOUR: KERNELS[kernel].flavour,
+        MIRROR: mirror,
+      });
     }
     lockedScript(FOLDER, UNPACK_VMLINUX, { FOLDER, ROOT: root });
     const mkfs = rootCommand(root, 'mkfs.ext4', []).join(' ');
@@ -205,17 +219,20 @@ export function makeBootRoot(): void {
 
 /** What the disk was made of, so that another Node or another recipe makes another disk. */
 function diskKey(): string {
-  const kernels = Object.values(SUITES).map(
-    (suite) => readIfThere(join(FOLDER, `kernel-${suite}/release`)) ?? suite,
-  );
+  const kernels = NAMES.map((kernel) => readIfThere(join(folderOf(kernel), 'release')) ?? kernel);
   return createHash('sha256')
     .update([PACKAGES, kernels, process.version, UNPACK_KERNEL, MAKE_DISK].join('\n'))
     .digest('hex');
 }
 
-function kernelFolder(suite: string): string | undefined {
-  const folder = join(FOLDER, `kernel-${suite}`);
+function kernelFolder(kernel: Kernel): string | undefined {
+  const folder = folderOf(kernel);
   return existsSync(join(folder, 'vmlinux')) ? folder : undefined;
+}
+
+function folderOf(kernel: Kernel): string {
+  const { suite, flavour } = KERNELS[kernel];
+  return join(FOLDER, `kernel-${suite}${flavour === CLOUD ? '' : `-${flavour}`}`);
 }
 
 function quoted(script: string): string {

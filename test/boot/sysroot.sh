@@ -19,10 +19,10 @@ make_tree() {
   chmod 1777 "$1/tmp"
 }
 
-# make_disk FILE [MIB]: an empty ext4 with fs-verity.
+# make_disk FILE [MIB]: an empty ext4 with fs-verity, or what $mkfs makes.
 make_disk() {
   truncate -s "${2:-64}M" "$1"
-  mkfs.ext4 -q -O verity -b 4096 "$1"
+  ${mkfs:-mkfs.ext4 -q -O verity -b 4096} "$1"
 }
 
 # attach FILE DIRECTORY: mounts it until the case ends.

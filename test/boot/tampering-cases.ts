@@ -8,7 +8,7 @@ import type { BootCase } from './cases.ts';
 import type { CaseResult } from './guest.ts';
 
 export const SIGNED = 'config "[composefs]" enabled=signed';
-const SEALED = `${SIGNED} "[etc]" transient=true; seal`;
+export const SEALED = `${SIGNED} "[etc]" transient=true; seal`;
 export const VERITY_ROOT = /^mount \/ of \/ ro,relatime overlay composefs ro,lowerdir\+=.*verity=require$/m;
 export const OVERLAY_ROOT = /^mount \/ of \/ \S* overlay \S+ /m;
 export const BOUND_ROOT = /^mount \/ of \/ostree\/deploy\/os\/deploy\/COMMIT\.0 \S* ext4 /m;
@@ -39,7 +39,7 @@ export function refuses(name: string, script: string, message: RegExp): BootCase
         .find((line) => line.startsWith('ostree-prepare-root: ') && !line.includes(': warning: '));
       expect(refusal).toMatch(message);
       expect(status).toBe(1);
-      expect(stdout).toMatch(/^root is ext4$/m);
+      expect(stdout).toMatch(/^root is (?:ext4|btrfs|f2fs)$/m);
       return refusal?.slice('ostree-prepare-root: '.length);
     },
   };
