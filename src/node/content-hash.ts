@@ -29,6 +29,11 @@ export interface ContentHash {
   end(): ContentDigests;
 }
 
+/** As {@link ContentHash}, for content that comes in pieces of any size. */
+export interface PieceHash extends Pick<ContentHash, 'begin' | 'end'> {
+  update(piece: Uint8Array): void;
+}
+
 /** Bytes that content of this size takes in a buffer given to `add`. */
 export function paddedSize(size: number): number {
   return Math.ceil(size / DEFAULT_BLOCK_SIZE) * DEFAULT_BLOCK_SIZE;
@@ -36,6 +41,37 @@ export function paddedSize(size: number): number {
 
 export function makeContentHash(): ContentHash {
   return nativeContentHash() ?? portableContentHash();
+}
+
+export function makePieceHash(): PieceHash {
+  const hash = makeContentHash();
+  const block = new Uint8Array(DEFAULT_BLOCK_SIZE);
+  let pending = 0;
+  return {
+    begin(head, wantsVerity) {
+      hash.begin(head, wantsVerity);
+      pending = 0;
+    },
+    update(piece) {
+      let at = 0;
+      if (pending > 0) {
+        at = Math.min(piece.length, block.length - pending);
+        block.set(piece.subarray(0, at), pending);
+        pending += at;
+        if (pending < block.length) return;
+        hash.add(block, 0, block.length);
+        pending = 0;
+      }
+      const whole = piece.length - ((piece.length - at) % block.length);
+      if (whole > at) hash.add(piece, at, whole - at);
+      block.set(piece.subarray(whole));
+      pending = piece.length - whole;
+    },
+    end() {
+      if (pending > 0) hash.add(block, 0, pending);
+      return hash.end();
+    },
+  };
 }
 
 function nativeContentHash(): ContentHash | undefined {

@@ -3,7 +3,6 @@
  * tool's; `beyond` are findings in bytes that no checksum covers and that it does not look at.
  * @module
  */
-import { createHash } from 'node:crypto';
 import { closeSync, readSync } from 'node:fs';
 import type { ObjectFacts } from '../cache/object-facts.ts';
 import { hexOf } from '../core/bytes/hex.ts';
@@ -15,7 +14,7 @@ import type { ComposefsFile } from '../core/ostree/composefs-tree.ts';
 import { decodeDirmeta } from '../core/ostree/dirmeta.ts';
 import { decodeDirtree } from '../core/ostree/dirtree.ts';
 import { encodeFileHeader, type FileHeader } from '../core/ostree/file-header.ts';
-import { VerityHash } from '../core/verity/digest.ts';
+import { makePieceHash } from '../node/content-hash.ts';
 import { opensslHash } from '../node/hash.ts';
 import { inflatedContent, type OpenArchiveFile, openArchiveFile } from './modes/archive.ts';
 import type { ObjectName } from './reachable.ts';
@@ -80,7 +79,7 @@ function checkFile(repo: Repo, checksum: string, known: ComposefsFile | undefine
       closeSync(file.descriptor);
     }
   }
-  const hash = new ContentHash(known);
+  const hash = new ObjectHash(known);
   try {
     const { header, content } = repo.file(checksum);
     hash.begin(header);
@@ -93,37 +92,37 @@ function checkFile(repo: Repo, checksum: string, known: ComposefsFile | undefine
 }
 
 /** The hash of a content object; with what is known of it also what shows whether that is true. */
-class ContentHash {
-  readonly #hash = createHash('sha256');
+class ObjectHash {
+  readonly #hash = makePieceHash();
   readonly #known: ComposefsFile | undefined;
-  readonly #verity: VerityHash | undefined;
   #header: Uint8Array = new Uint8Array(0);
   #size = 0;
+  #verity: string | undefined;
 
   constructor(known: ComposefsFile | undefined) {
     this.#known = known;
-    this.#verity = known?.verity === undefined ? undefined : new VerityHash(opensslHash);
   }
 
   begin(header: FileHeader): void {
     this.#header = encodeFileHeader(header);
-    this.#hash.update(this.#header);
+    this.#hash.begin(this.#header, this.#known?.verity !== undefined);
   }
 
   update(piece: Uint8Array): void {
     this.#hash.update(piece);
-    this.#verity?.update(piece);
     this.#size += piece.length;
   }
 
   digest(): string {
-    return this.#hash.digest('hex');
+    const { checksum, verity } = this.#hash.end();
+    this.#verity = verity;
+    return checksum;
   }
 
   finding(checksum: string): Finding | undefined {
     const known = this.#known;
     if (known === undefined) return undefined;
-    const verity = this.#verity === undefined ? undefined : hexOf(this.#verity.digest());
+    const verity = this.#verity;
     const isTrue =
       known.size === this.#size &&
       known.verity === verity &&
@@ -142,7 +141,7 @@ function checkArchiveFile(
   file: OpenArchiveFile,
   known: ComposefsFile | undefined,
 ): Finding | undefined {
-  const hash = new ContentHash(known);
+  const hash = new ObjectHash(known);
   hash.begin(file.header);
   let length = 0;
   let end = file.start;

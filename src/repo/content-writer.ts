@@ -4,15 +4,12 @@
  * object is not there; larger content is written while it is hashed.
  * @module
  */
-import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { createDeflateRaw, deflateRawSync } from 'node:zlib';
-import { hexOf } from '../core/bytes/hex.ts';
 import { SealtreeError } from '../core/errors.ts';
 import { isSymlink } from '../core/fs/mode.ts';
 import { encodeArchiveHeader, encodeFileHeader, type FileHeader } from '../core/ostree/file-header.ts';
-import { VerityHash } from '../core/verity/digest.ts';
-import { opensslHash } from '../node/hash.ts';
+import { makePieceHash } from '../node/content-hash.ts';
 import { type ObjectWriter, type TemporaryFile, writeFully } from './object-store.ts';
 
 /** Bytes up to which content is kept in memory as a whole. */
@@ -66,11 +63,11 @@ export function writeBuffered(
   content: Uint8Array,
   options: ContentOptions = {},
 ): WrittenContent {
-  const hash = createHash('sha256');
-  hash.update(encodeFileHeader(header));
-  hash.update(content);
-  const checksum = requireExpected(hash.digest('hex'), options.expected);
-  const verity = options.verity === true && content.length > 0 ? verityOf(content) : undefined;
+  const wantsVerity = options.verity === true && content.length > 0;
+  contentHash.begin(encodeFileHeader(header), wantsVerity);
+  contentHash.update(content);
+  const { checksum, verity } = contentHash.end();
+  requireExpected(checksum, options.expected);
   return { checksum, verity, written: storeBuffered(writer, checksum, header, content) };
 }
 
@@ -106,15 +103,14 @@ async function writeStreamed(
   const reserved = writer.reserve(size);
   const file = writer.openTemporary();
   try {
-    const hash = createHash('sha256').update(encodeFileHeader(header));
-    const verity = options.verity === true ? new VerityHash(opensslHash) : undefined;
+    const hash = makePieceHash();
+    hash.begin(encodeFileHeader(header), options.verity === true);
     let seen = 0;
     const observed = function* () {
       for (const chunk of content) {
         seen += chunk.length;
         if (seen > size) break;
         hash.update(chunk);
-        verity?.update(chunk);
         yield chunk;
       }
       if (seen !== size) throw sizeChanged(seen, size);
@@ -126,11 +122,12 @@ async function writeStreamed(
     } else {
       for (const chunk of observed()) writeFully(file.fd, chunk);
     }
-    const checksum = requireExpected(hash.digest('hex'), options.expected);
+    const { checksum, verity } = hash.end();
+    requireExpected(checksum, options.expected);
     const written = !writer.has(checksum, 'file');
     if (written) writer.finishFile(file, checksum, header);
     else writer.release(reserved);
-    return { checksum, verity: verity && hexOf(verity.digest()), written };
+    return { checksum, verity, written };
   } finally {
     file.discard();
   }
@@ -180,15 +177,10 @@ function gather(content: Iterable<Uint8Array>, size: number): Uint8Array {
 }
 
 /** Made once: small files are many. */
-const verityHash = new VerityHash(opensslHash);
+const contentHash = makePieceHash();
 
-function verityOf(content: Uint8Array): string {
-  verityHash.update(content);
-  return hexOf(verityHash.digest());
-}
-
-function requireExpected(checksum: string, expected: string | undefined): string {
-  if (expected === undefined || expected === checksum) return checksum;
+function requireExpected(checksum: string, expected: string | undefined): void {
+  if (expected === undefined || expected === checksum) return;
   throw new SealtreeError(
     'mismatch',
     `Corrupted file object; checksum expected='${expected}' actual='${checksum}'`,

@@ -22,7 +22,8 @@ export class BatchRunner {
   #waiting: (() => void) | undefined;
 
   constructor(settings: CommitJobSettings) {
-    this.#pool = new WorkerPool(JOB, settings, { threads: this.#threads + 1, threshold: THREAD_THRESHOLD });
+    const threads = this.#threads === 1 ? 1 : this.#threads + 1;
+    this.#pool = new WorkerPool(JOB, settings, { threads, threshold: THREAD_THRESHOLD });
   }
 
   /**

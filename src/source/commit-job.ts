@@ -3,16 +3,13 @@
  * objects of the repository that get another header.
  * @module
  */
-import { hash } from 'node:crypto';
 import { closeSync, constants, readSync } from 'node:fs';
 import { type ByteString, byteString, displayByteString } from '../core/bytes/byte-string.ts';
-import { hexOf } from '../core/bytes/hex.ts';
 import { prefixed, SealtreeError } from '../core/errors.ts';
 import type { Xattr } from '../core/fs/file-tree.ts';
 import { isRegular, isSymlink } from '../core/fs/mode.ts';
 import { encodeArchiveHeader, encodeFileHeader, type FileHeader } from '../core/ostree/file-header.ts';
-import { VerityHash } from '../core/verity/digest.ts';
-import { opensslHash } from '../node/hash.ts';
+import { makeContentHash, makePieceHash, paddedSize } from '../node/content-hash.ts';
 import { ioError } from '../node/io-error.ts';
 import type { Perform } from '../node/jobs.ts';
 import { LibzDeflate } from '../node/libz.ts';
@@ -102,7 +99,7 @@ export function startJob(settings: CommitJobSettings): Perform {
 class ObjectMaker {
   readonly #settings: CommitJobSettings;
   readonly #writer: ObjectWriter;
-  readonly #verity = new VerityHash(opensslHash);
+  readonly #hash = makeContentHash();
   readonly #deflate: LibzDeflate | undefined;
   /** Encoded headers of regular files without attributes: a tree has few different ones. */
   readonly #headers = new Map<string, Uint8Array>();
@@ -146,7 +143,7 @@ class ObjectMaker {
       const object = this.#repo.file(checksum);
       if (header === undefined) {
         const { header: unchanged, size } = object;
-        const verity = this.#settings.verity ? this.#digest(object.content(), size) : undefined;
+        const verity = this.#settings.verity && size > 0 ? digestOf(object.content()) : undefined;
         made.push({ checksum, header: unchanged, size, verity, written: false, archivedSize: 0 });
       } else if (object.size <= BUFFER_LIMIT) {
         made.push(this.#makeGathered(header, object.size, object.content()));
@@ -199,9 +196,8 @@ class ObjectMaker {
       const xattrs = this.#settings.modifier.skipXattrs ? [] : readFileXattrs(fd);
       const header = { ...this.#ownership(status, change), rdev: 0, symlinkTarget: byteString(''), xattrs };
       if (status.size <= BUFFER_LIMIT) {
-        const head = this.#encodedHeader(header);
-        this.#readInto(fd, name, status, head.length);
-        return this.#finishBuffered(header, head, status.size);
+        this.#readInto(fd, name, status);
+        return this.#finishBuffered(header, this.#encodedHeader(header), status.size);
       }
       streaming = true;
       return this.#makeStreamed(header, status.size, readPieces(fd, name, status)).finally(() =>
@@ -215,24 +211,22 @@ class ObjectMaker {
   }
 
   #makeGathered(header: FileHeader, size: number, content: Iterable<Uint8Array>): MadeObject {
-    const head = this.#encodedHeader(header);
-    this.#reserveBuffer(head.length + size);
-    let at = head.length;
+    this.#reserveBuffer(size);
+    let at = 0;
     for (const piece of content) {
       this.#buffer.set(piece, at);
       at += piece.length;
     }
-    return this.#finishBuffered(header, head, size);
+    return this.#finishBuffered(header, this.#encodedHeader(header), size);
   }
 
-  /** The content follows the header in the buffer, so that both are hashed with one call. */
+  /** The content is in the buffer. */
   #finishBuffered(header: FileHeader, head: Uint8Array, size: number): MadeObject {
     try {
-      if (size === 0) this.#reserveBuffer(head.length);
-      this.#buffer.set(head);
-      const content = this.#buffer.subarray(head.length, head.length + size);
-      const checksum = hash('sha256', this.#buffer.subarray(0, head.length + size), 'hex');
-      const verity = this.#settings.verity && size > 0 ? this.#digest([content], size) : undefined;
+      const content = this.#buffer.subarray(0, size);
+      this.#hash.begin(head, this.#settings.verity && size > 0);
+      if (size > 0) this.#hash.add(this.#buffer, 0, size);
+      const { checksum, verity } = this.#hash.end();
       const deflated =
         this.#deflate === undefined || isSymlink(header.mode) ? undefined : this.#deflate.deflate(content);
       const written = storeBuffered(
@@ -268,13 +262,6 @@ class ObjectMaker {
     }
   }
 
-  #digest(content: Iterable<Uint8Array>, size: number): string | undefined {
-    if (size === 0) return undefined;
-    this.#verity.reset();
-    for (const piece of content) this.#verity.update(piece);
-    return hexOf(this.#verity.digest());
-  }
-
   #ownership(status: FileStatus, change: ModeChange | undefined) {
     return modified(this.#settings.modifier, status, change);
   }
@@ -290,24 +277,36 @@ class ObjectMaker {
     return encoded;
   }
 
-  /** Reads a whole file behind room for its header; one byte more is asked for than it has, to see its end. */
-  #readInto(fd: number, name: ByteString, status: FileStatus, start: number): void {
-    this.#reserveBuffer(start + status.size + 1);
-    let at = start;
-    const end = start + status.size;
-    while (at <= end) {
-      const count = readSync(fd, this.#buffer, at, end + 1 - at, at - start);
+  /** Reads a whole file; one byte more is asked for than it has, to see its end. */
+  #readInto(fd: number, name: ByteString, status: FileStatus): void {
+    const { size } = status;
+    this.#reserveBuffer(size);
+    let at = 0;
+    while (at <= size) {
+      const count = readSync(fd, this.#buffer, at, size + 1 - at, at);
       if (count === 0) break;
       at += count;
-      if (at === end) break;
+      if (at === size) break;
     }
-    checkUnchanged(fd, name, status, at - start);
+    checkUnchanged(fd, name, status, at);
   }
 
+  /** With room for the rest of the last block, and for one byte more than there should be. */
   #reserveBuffer(size: number): void {
-    if (this.#buffer.length < size) this.#buffer = Buffer.allocUnsafeSlow(2 ** Math.ceil(Math.log2(size)));
+    const wanted = paddedSize(size + 1);
+    if (this.#buffer.length < wanted)
+      this.#buffer = Buffer.allocUnsafeSlow(2 ** Math.ceil(Math.log2(wanted)));
   }
 }
+
+/** The fs-verity digest of the content of an object that stays as it is. */
+function digestOf(content: Iterable<Uint8Array>): string | undefined {
+  pieceHash.begin(new Uint8Array(0), true);
+  for (const piece of content) pieceHash.update(piece);
+  return pieceHash.end().verity;
+}
+
+const pieceHash = makePieceHash();
 
 function openDirectory({ place, inode, device }: FilesGroup): number {
   let fd: number;

@@ -23,7 +23,7 @@ import { setTimeout } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { usablePayload, writeCacheFile } from '../../src/cache/cache-file.ts';
 import { byteString, utf8ByteString } from '../../src/core/bytes/byte-string.ts';
-import { sealtree, sealtreeOk, startSealtree } from '../run.ts';
+import { expectSuccess, link, run, sealtree, sealtreeOk, startSealtree } from '../run.ts';
 import { makeFiles, pattern, removeDirectory, scratchDirectory } from '../trees.ts';
 
 /** Longer than a file must be left alone before it is remembered: src/cache/source-cache.ts. */
@@ -150,6 +150,29 @@ describe('a repeated commit', () => {
     expect(layered()).toBe(first);
     sealtreeOk(['cache', 'clear', `--repo=${repo}`]);
     expect(layered()).toBe(first);
+  });
+});
+
+describe('a first commit', () => {
+  it('is the same with any number of threads, with the native part and without', () => {
+    const large = join(scratch, `large-${counter++}`);
+    makeFiles(large, 20);
+    // Enough for threads to be started, one file too large for a buffer, all sizes around a block.
+    writeFileSync(join(large, 'streamed'), pattern(9_000_001, 1));
+    for (let i = 0; i < 160; i++) writeFileSync(join(large, `file-${i}`), pattern(160_000 + i * 64, i + 2));
+    for (const size of [1, 4095, 4096, 4097, 8192, 12_289])
+      writeFileSync(join(large, `size-${size}`), pattern(size, size));
+    for (const mode of ['bare-user', 'archive']) {
+      const by = (prefix: string[], env: Record<string, string> = {}) => {
+        const repo = makeRepo(mode);
+        const args = ['commit', `--repo=${repo}`, ...ARGS, large];
+        return expectSuccess(run([...prefix, link(), ...args], { env }), args).trim();
+      };
+      const expected = by([]);
+      expect(by(['taskset', '-c', '0'])).toBe(expected);
+      expect(by([], { SEALTREE_NATIVE: '0' })).toBe(expected);
+      expect(by(['taskset', '-c', '0'], { SEALTREE_NATIVE: '0' })).toBe(expected);
+    }
   });
 });
 
