@@ -1,5 +1,6 @@
 /** `verity open`: lets the kernel make a verified block device, as `veritysetup open`. @module */
 import { type ByteString, byteString, displayByteString } from '../../core/bytes/byte-string.ts';
+import { hexOf } from '../../core/bytes/hex.ts';
 import { runVeritysetup } from '../../verity/device-mapper.ts';
 import { verityError } from '../../verity/errors.ts';
 import { openVerity, storedRoot } from '../../verity/verify.ts';
@@ -27,25 +28,28 @@ async function open(context: Context): Promise<number> {
   needRootHash(context, operand);
   if (name.includes('/'))
     throw verityError('usage', `Name ${displayByteString(name)} of a device must not have a slash in it.`);
-  checkRoot(context, dataPath, hashPath, operand);
-  return runVeritysetup('open', [...optionWords(options), byteString('--'), ...args]);
+  const root = byteString(hexOf(checkedRoot(context, dataPath, hashPath, operand)));
+  // The root hash itself and not its file, which may be another one by then.
+  const words = optionWords(options).filter((word) => !word.startsWith('--root-hash-file='));
+  return runVeritysetup('open', [...words, byteString('--'), dataPath, name, hashPath, root]);
 }
 
-/** With error correction, or where changed data is to be read all the same, a changed tree is no reason to refuse. */
-function checkRoot(
+/** The root hash, if it is the tree's. With error correction, or where changed data is to be read all the same, a changed tree is no reason to refuse. */
+function checkedRoot(
   context: Context,
   dataPath: ByteString,
   hashPath: ByteString,
   operand: ByteString | undefined,
-): void {
+): Uint8Array {
   const { options } = context;
   const device = openVerity(dataPath, hashPath, geometryOf(options), fecOffsetOf(options));
   try {
     const root = rootHashOf(context, operand, device.parameters.digestSize);
-    if (options.has('fec-device') || options.has('ignore-corruption')) return;
+    if (options.has('fec-device') || options.has('ignore-corruption')) return root;
     const stored = storedRoot(device);
     if (stored?.every((byte, i) => byte === root[i]) !== true)
       throw verityError('mismatch', 'Verification of root hash failed.');
+    return root;
   } finally {
     device.close();
   }
