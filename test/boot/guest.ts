@@ -132,7 +132,7 @@ export async function runGuest(guest: Guest): Promise<Map<string, CaseResult>> {
     const stopped = await runMachine({
       kernel: files.vmlinux,
       initrd,
-      append: `console=ttyS0 panic=-1 loglevel=4 ${guest.append ?? ''}`,
+      append: `console=ttyS0 panic=-1 loglevel=4 no_timer_check ${guest.append ?? ''}`,
       disks,
       folder,
       timeout: (guest.timeout ?? 300) * 1000,
