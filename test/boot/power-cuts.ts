@@ -46,19 +46,38 @@ export function judgeCuts(
   const left: Parts = { boot: `${disk}.left.boot`, root: `${disk}.left.root` };
   for (const name of ['boot', 'root'] as const) takeOut(disk, partitions[name], base[name]);
   let done = 0;
+  const known = new Map<string, Judgement>();
   const judged = places.map(({ name, begin, place }) => {
     const certain = lies ? begin : durable(log, place);
     const cut = cutPower(log, place, random, certain);
+    const state = stateOf(log, certain, cut);
+    const judgement = known.get(state);
+    if (judgement !== undefined) return { ...cut, ...judgement, during: name };
     for (const part of ['boot', 'root'] as const) {
       replay(base[part], partitions[part], log.slice(done, certain));
       copySparse(base[part], left[part]);
       replay(left[part], partitions[part], cut.survived);
     }
     done = certain;
-    return { ...cut, ...judgeParts(left, kind), during: name };
+    const found = judgeParts(left, kind);
+    known.set(state, found);
+    return { ...cut, ...found, during: name };
   });
   for (const path of [...Object.values(base), ...Object.values(left)]) rmSync(path);
   return judged;
+}
+
+/** The same text for the same content of the disk, which need not be judged twice. */
+function stateOf(log: readonly LogEntry[], certain: number, { entries, survived }: Cut): string {
+  const writesIn = (start: number, end: number) => log.slice(start, end).filter((entry) => entry !== 'flush');
+  const pending = writesIn(certain, entries);
+  const all =
+    pending.length === survived.length && pending.every((write, index) => write === survived[index]);
+  if (all) return String(writesIn(0, entries).length);
+  return [
+    writesIn(0, certain).length,
+    ...survived.map(({ data }) => `${data.byteOffset}+${data.length}`),
+  ].join();
 }
 
 /** The disk as the power left it. @returns its path */
