@@ -1,5 +1,5 @@
 /** Blobs of a container image as they lie in files: a file of a layout, or a part of an archive. @module */
-import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
+import { closeSync, openSync, readSync } from 'node:fs';
 import { type ByteString, displayByteString } from '../core/bytes/byte-string.ts';
 import { malformed } from '../core/errors.ts';
 import { fsPath } from '../node/fs-path.ts';
@@ -65,13 +65,21 @@ export function readBlob(blob: BlobRange, limit: number, what: string): Uint8Arr
   return Buffer.concat(Array.from(blobPieces(blob), (piece) => Buffer.from(piece)));
 }
 
-/** A whole file. @throws SealtreeError `io`; `malformed` if it is no regular file */
-export function fileBlob(file: ByteString): BlobRange {
+/**
+ * The bytes of a file, of a pipe too.
+ *
+ * @returns pieces, each valid until the next is asked for
+ * @throws SealtreeError `io`
+ */
+export function* filePieces(file: ByteString): Generator<Uint8Array> {
+  const buffer = new Uint8Array(PIECE);
   const fd = attempt('opening', file, () => openSync(fsPath(file), 'r'));
   try {
-    const status = fstatSync(fd);
-    if (!status.isFile()) throw malformed(`${displayByteString(file)}: not a regular file`);
-    return { file, offset: 0, size: status.size };
+    for (;;) {
+      const length = attempt('reading', file, () => readSync(fd, buffer, 0, buffer.length, null));
+      if (length === 0) return;
+      yield buffer.subarray(0, length);
+    }
   } finally {
     closeSync(fd);
   }

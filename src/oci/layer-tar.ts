@@ -1,7 +1,7 @@
 /** The content of a layer: an uncompressed tar archive, checked against the image's digests while it is read. @module */
 import { type ByteString, displayByteString } from '../core/bytes/byte-string.ts';
-import { prefixed } from '../core/errors.ts';
-import { blobPieces, fileBlob } from './blob.ts';
+import { prefixed, SealtreeError } from '../core/errors.ts';
+import { blobPieces, filePieces } from './blob.ts';
 import { decompress } from './decompress.ts';
 import { checkedPieces, digestText } from './digest.ts';
 import type { ImageLayer } from './image.ts';
@@ -26,16 +26,17 @@ export function* layerTar({ name, blob, digest, diffId }: ImageLayer): Generator
 }
 
 /**
- * Reads a tar archive in a file, plain or compressed, of which nothing is known.
+ * Reads a tar archive in a file or a pipe, plain or compressed, of which nothing is known.
  *
  * @returns pieces, each valid until the next is asked for
  * @throws SealtreeError `malformed`, `io`
  */
 export function* tarFile(path: ByteString): Generator<Uint8Array> {
-  const blob = fileBlob(path);
   try {
-    yield* decompress(blobPieces(blob));
+    yield* decompress(filePieces(path));
   } catch (error) {
+    // The system's refusals name the file themselves.
+    if (error instanceof SealtreeError && error.code === 'io') throw error;
     throw prefixed(displayByteString(path), error);
   }
 }

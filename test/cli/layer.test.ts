@@ -1,6 +1,8 @@
 /** `sealtree layer …` and dmverity-vhd: flags, output, status; what is refused leaves nothing. @module */
+import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
+import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { LAYER_VECTORS, layerVector, PEER } from '../layer-vectors.ts';
 import { sealtree, type Word } from '../run.ts';
@@ -33,6 +35,20 @@ describe('layer hash', () => {
       expect(stderr.startsWith(hashlayer.err), `${name}: ${stderr}`).toBe(true);
       expect(run(['layer', 'hash', TARS + name]), name).toMatchObject({ stdout: '', status: 4 });
     }
+  });
+
+  it('reads a pipe, and says what is wrong with what it cannot read', () => {
+    const program = fileURLToPath(new URL('../../dist/sealtree.js', import.meta.url));
+    const piped = 'cat "$0" | "$1" "$2" layer hash /dev/stdin';
+    const words = ['-c', piped, `${TARS}basic.tar`, process.execPath, program];
+    expect(execFileSync('sh', words, { encoding: 'utf8' })).toBe(BASIC);
+    expect(run(['layer', 'hash', 'absent']).stderr).toBe(
+      'sealtree: opening absent: No such file or directory\n',
+    );
+    expect(dmverity(['-t', 'absent', 'roothash'])).toMatchObject({
+      stderr: 'opening absent: No such file or directory\n',
+      status: 1,
+    });
   });
 
   it('refuses platforms that it cannot make layers for', () => {

@@ -3,7 +3,7 @@
  * it comes, then directories, inodes and bitmaps (finish.ts). Only the blocks at the begin, and attributes of what is
  * named twice, are written later.
  *
- * An entry costs its 256 bytes of inode and what a JavaScript Map takes for its name, some 100 bytes.
+ * An entry costs its 256 bytes of inode and what a JavaScript Map takes for its name, some 140 bytes.
  * @module
  */
 import {
