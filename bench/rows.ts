@@ -13,7 +13,7 @@ import { verityRows } from './rows/verity.ts';
 import type { Workshop } from './rows/workshop.ts';
 import type { Tools } from './tools.ts';
 
-const GENERATED = 20_000;
+const GENERATED = 10_000;
 
 /** @param folder where inputs are made and outputs written */
 export function benchRows(tools: Tools, folder: string, seed: number): Row[] {
@@ -26,7 +26,7 @@ export function benchRows(tools: Tools, folder: string, seed: number): Row[] {
       {
         entries: GENERATED,
         seed,
-        typicalSize: 1000,
+        typicalSize: 1500,
         largestSize: 4_000_000,
       },
     ),

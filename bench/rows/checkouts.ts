@@ -1,10 +1,10 @@
 /** Rows of what reads a repository: checkouts, images of commits, and fsck. Both read the same, which the real tool wrote. @module */
 import { join } from 'node:path';
 import { ratioAtMost } from '../goals.ts';
-import { changeSomeFiles, copyTree, hasMark, mark, remove, type Tree } from '../inputs.ts';
+import { changeSomeFiles, copyTree, remove, type Tree } from '../inputs.ts';
 import type { Contestant, Row } from '../row.ts';
 import { runQuietly } from '../run-process.ts';
-import { commitArgs, commitGroup, type Mode, makeEmpty } from './commits.ts';
+import { commitArgs, commitGroup, ensureCommitted, type Mode, repository } from './commits.ts';
 import { isLarge, placeIn, type Workshop } from './workshop.ts';
 
 export function checkoutRows(workshop: Workshop, tree: Tree): Row[] {
@@ -19,7 +19,7 @@ export function checkoutRows(workshop: Workshop, tree: Tree): Row[] {
 }
 
 function checkoutRow(workshop: Workshop, tree: Tree, mode: Mode, options: readonly string[]): Row {
-  const repo = repository(workshop, tree, mode);
+  const repo = repository(workshop, tree, mode, 'theirs');
   const spelled = ['checkout', ...options].join(' ');
   return {
     ...row(tree, (who) => {
@@ -43,7 +43,7 @@ function checkoutRow(workshop: Workshop, tree: Tree, mode: Mode, options: readon
 }
 
 function fsckRow(workshop: Workshop, tree: Tree, mode: Mode): Row {
-  const repo = repository(workshop, tree, mode);
+  const repo = repository(workshop, tree, mode, 'theirs');
   return {
     ...row(tree, (who) => ({
       command: () => workshop.tools[who]('ostree', ['fsck', `--repo=${repo}`]),
@@ -63,7 +63,7 @@ function fsckRow(workshop: Workshop, tree: Tree, mode: Mode): Row {
 function secondImageRow(workshop: Workshop, tree: Tree): Row {
   const { tools, seed } = workshop;
   const group = commitGroup(tree);
-  const [repo, copy] = [repository(workshop, tree, 'bare-user'), placeIn(workshop, group, 'copy')];
+  const [repo, copy] = [repository(workshop, tree, 'bare-user', 'theirs'), placeIn(workshop, group, 'copy')];
   const imageArgs = (who: string) => [
     'checkout',
     `--repo=${repo}`,
@@ -110,14 +110,8 @@ function row(
   };
 }
 
-function repository(workshop: Workshop, tree: Tree, mode: Mode): string {
-  return placeIn(workshop, commitGroup(tree), `read-${mode}`);
-}
-
+/** The repository that the rows of commits have made by now. */
 function ensureCommit(workshop: Workshop, tree: Tree, mode: Mode): void {
-  const repo = repository(workshop, tree, mode);
-  if (hasMark(repo, tree.path)) return;
-  makeEmpty(workshop, repo, mode);
-  runQuietly(workshop.tools.theirs('ostree', commitArgs(repo, tree.path)));
-  mark(repo, tree.path);
+  tree.prepare();
+  ensureCommitted(workshop, repository(workshop, tree, mode, 'theirs'), mode, 'theirs', tree.path);
 }

@@ -141,19 +141,21 @@ function row(
   };
 }
 
-function repository(workshop: Workshop, tree: Tree, mode: Mode, who: 'theirs' | 'ours'): string {
+/** Where the commits of one of the two are. */
+export function repository(workshop: Workshop, tree: Tree, mode: Mode, who: 'theirs' | 'ours'): string {
   return placeIn(workshop, commitGroup(tree), `${who}-${mode}`);
 }
 
 /** Both begin with a repository that the real tool made. */
-export function makeEmpty({ tools }: Workshop, repo: string, mode: Mode): void {
+function makeEmpty({ tools }: Workshop, repo: string, mode: Mode): void {
   unmark(repo);
   remove(repo);
   runQuietly(['mkdir', '-p', repo]);
   runQuietly(tools.theirs('ostree', ['init', `--repo=${repo}`, `--mode=${mode}`]));
 }
 
-function ensureCommitted(
+/** Makes a repository with a commit of the tree, unless it is there. */
+export function ensureCommitted(
   workshop: Workshop,
   repo: string,
   mode: Mode,
