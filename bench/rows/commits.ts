@@ -98,6 +98,7 @@ function changedRow(workshop: Workshop, tree: Tree, mode: Mode): Row {
       },
       goals: [ratioAtMost(0.05)],
       prepare: () => {
+        tree.prepare();
         copyTree(tree.path, copy);
         for (const who of ['theirs', 'ours'] as const) {
           const repo = repository(workshop, tree, mode, who);
