@@ -11,7 +11,7 @@ import { bootDisk, makePowerSystem, type PowerSystem, type Recording, record } f
 import { randomFrom } from './write-log.ts';
 
 const CUTS = 200;
-const CONTROLS = 12;
+const CONTROLS = 20;
 /** Of what is cut, and what survives; the recording is another each time. */
 const seed = Number(process.env.SEALTREE_POWER_SEED ?? Date.now() % 2 ** 32);
 
