@@ -1,7 +1,7 @@
 /** The machine and the programs of a run: what a figure means nothing without. @module */
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { availableParallelism, loadavg, release, totalmem } from 'node:os';
 import { join } from 'node:path';
 import type { Tools } from './tools.ts';
@@ -62,6 +62,7 @@ function versions(tools: Tools): Record<string, string> {
   return {
     sealtree: first(tools.ours('sealtree', ['--version']), /^sealtree (.*)/),
     commit: first(['git', '-C', tools.root, 'rev-parse', '--short', 'HEAD'], /^([0-9a-f]+)/),
+    'native part': existsSync(join(tools.root, 'dist/native.node')) ? 'built' : 'not built',
     'Node.js': process.versions.node,
     'OpenSSL in Node.js': process.versions.openssl,
     ostree: first(tools.theirs('ostree', ['--version']), /Version: '(.*)'/),
