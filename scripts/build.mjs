@@ -1,11 +1,10 @@
-// Bundles the program into dist/: sealtree.js, which loads tools.mjs with its chunks for verbs, or mkcomposefs.js; and the
-// workers. Beside them the
+// Bundles the program into dist/: sealtree.js, which loads tools.js or mkcomposefs.js, and the workers. Beside them the
 // sources of the boot program, as `sealtree initramfs build` compiles them: one script, and its C.
 import { spawnSync } from 'node:child_process';
-import { chmodSync, copyFileSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { relative } from 'node:path';
+import { chmodSync, copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { esmBundle } from './esm-bundle.mjs';
 import { ensureInstalled } from './install.mjs';
 import { buildNative } from './native.mjs';
 
@@ -26,18 +25,6 @@ const forNode = {
   external: ['koffi'],
   define: { SEALTREE_VERSION: JSON.stringify(version) },
 };
-const tools = {
-  ...forNode,
-  entryPoints: { tools: 'src/cli/tools.ts' },
-  ...esmBundle,
-  outExtension: { '.js': '.mjs' },
-  splitting: true,
-  chunkNames: 'chunk-[hash]',
-};
-await build({
-  ...tools,
-  plugins: [sharing((await build({ ...tools, write: false, metafile: true })).metafile)],
-});
 // CommonJS, which Node loads in half the time, each in one file.
 const script = {
   ...forNode,
@@ -48,17 +35,32 @@ const script = {
 const workers = Object.fromEntries(JOBS.map((job) => [`worker-${job}`, `src/workers/${job}.ts`]));
 await build({ ...script, entryPoints: { sealtree: 'src/cli/main.ts', ...workers } });
 writeFileSync(`${root}dist/package.json`, '{ "type": "commonjs" }\n');
-// An expression, for src/cli/compiled.ts.
+// Expressions, for src/cli/compiled.ts: one for all tools, whose modules are run when they are asked for.
 await build({
   ...script,
-  entryPoints: { mkcomposefs: 'src/cli/mkcomposefs-tool.ts' },
+  entryPoints: { mkcomposefs: 'src/cli/mkcomposefs-tool.ts', tools: 'src/cli/tools.ts' },
+  // All of a bundle is read each time.
+  minifyWhitespace: true,
   banner: {
     js: `(function (exports, require, __filename) { const module = { exports }; ${script.banner.js}`,
   },
   footer: { js: 'Object.defineProperties(exports, Object.getOwnPropertyDescriptors(module.exports)); })' },
 });
 buildNative(root);
-compile('mkcomposefs', ['--print-digest-only', '--threads=1', `${root}src`]);
+const scratch = mkdtempSync(join(tmpdir(), 'sealtree-build-'));
+const repo = `--repo=${scratch}/repo`;
+compile('mkcomposefs', [[['--print-digest-only', '--threads=1', `${root}src`]]]);
+compile('tools', [
+  ['sealtree', ['--version']],
+  ['ostree', ['init', repo, '--mode=bare-user']],
+  ['ostree', ['commit', repo, '--branch=a', '--generate-composefs-metadata', `${root}keys`]],
+  ['ostree', ['commit', repo, '--branch=a', '--generate-composefs-metadata', `${root}keys`]],
+  ['ostree', ['checkout', repo, '-U', 'a', `${scratch}/tree`]],
+  ['ostree', ['fsck', repo]],
+  ['ostree', ['ls', repo, '-R', 'a']],
+  ['fsverity', ['digest', `${root}package.json`]],
+]);
+rmSync(scratch, { recursive: true });
 await build({
   absWorkingDir: root,
   entryPoints: { 'prepare-root': 'initramfs/prepare-root.ts' },
@@ -75,58 +77,28 @@ copyFileSync(`${root}initramfs/sys.c`, `${root}dist/prepare-root.c`);
 chmodSync(`${root}dist/sealtree.js`, 0o755);
 
 /**
- * Keeps the code that V8 makes of a bundle: that of all functions which a run with these arguments needs. V8's flags have
+ * Keeps the code that V8 makes of a bundle: that of all functions which runs with these arguments need. V8's flags have
  * to be the usual ones, so the bundle may not set any meanwhile.
  */
-function compile(name, args) {
+function compile(name, runs) {
   const file = `${root}dist/${name}.js`;
   const work = `
-    const [, file, name, ...args] = process.argv;
+    const [, file, runs] = process.argv;
+    const exit = process.exit;
     require('node:v8').setFlagsFromString = () => {};
+    process.exit = () => {};
     const { Script } = require('node:vm');
     const bundle = new Script(fs.readFileSync(file, 'latin1'), { filename: file });
-    process.on('exit', () => fs.writeFileSync(file + '.code', bundle.createCachedData()));
     const exports = {};
     bundle.runInThisContext()(exports, require('node:module').createRequire(file), file);
-    Object.values(exports)[0](args);`;
-  const { status, stderr } = spawnSync(process.execPath, ['-e', work, file, name, ...args], {
+    const [run] = Object.values(exports);
+    (async () => {
+      for (const args of JSON.parse(runs)) await run(...args);
+      fs.writeFileSync(file + '.code', bundle.createCachedData());
+      exit();
+    })();`;
+  const { status, stderr } = spawnSync(process.execPath, ['-e', work, file, JSON.stringify(runs)], {
     encoding: 'utf8',
   });
   if (status !== 0) throw new Error(`compiling ${name}: ${stderr}`);
-}
-
-/**
- * A plugin that brings the modules which at least a third of all verbs need into one file: split by who needs what they
- * would be dozens, and loading a file takes half a millisecond. For that every file that is loaded on its own has to
- * ask for all of these modules.
- */
-function sharing({ inputs, outputs }) {
-  const alone = Object.values(outputs).flatMap(({ entryPoint }) => entryPoint ?? []);
-  const users = new Map();
-  for (const entry of alone) {
-    const reached = new Set([entry]);
-    for (const path of reached) {
-      for (const { path: imported, kind, external } of inputs[path].imports) {
-        if (kind === 'import-statement' && !external) reached.add(imported);
-      }
-    }
-    for (const path of reached) users.set(path, (users.get(path) ?? 0) + 1);
-  }
-  const shared = [...users.keys()].filter(
-    (path) => path.startsWith('src/') && users.get(path) >= alone.length / 3,
-  );
-  return {
-    name: 'sharing',
-    setup({ onResolve, onLoad }) {
-      onResolve({ filter: /^shared-modules$/ }, ({ path }) => ({ path, namespace: 'shared' }));
-      onLoad({ filter: /.*/, namespace: 'shared' }, () => ({
-        contents: shared.map((path) => `import ${JSON.stringify(`./${path}`)};`).join('\n'),
-        resolveDir: root,
-      }));
-      onLoad({ filter: /\/src\/.*\.ts$/ }, ({ path }) => {
-        if (!alone.includes(relative(root, path))) return undefined;
-        return { contents: `import 'shared-modules'; ${readFileSync(path, 'utf8')}`, loader: 'ts' };
-      });
-    },
-  };
 }

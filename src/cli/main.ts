@@ -2,7 +2,7 @@
 /**
  * Entry of the program: which tool it was called as, with which words. What it then runs is one of two files beside it:
  * dist/mkcomposefs.js has that tool alone, since its runs are often so short that loading the others would show, and
- * dist/tools.mjs has all.
+ * dist/tools.js has all.
  * @module
  */
 import { readFileSync } from 'node:fs';
@@ -17,16 +17,15 @@ const tool = toolNamed(programName()) ?? 'sealtree';
 const words = rawArguments();
 void run();
 
-async function run(): Promise<void> {
+function run(): Promise<void> {
   const wordsOfMkcomposefs = forMkcomposefs();
+  const load = (name: string) => loadCompiled(fileURLToPath(new URL(`./${name}.js`, import.meta.url)));
   if (wordsOfMkcomposefs !== undefined) {
-    const file = fileURLToPath(new URL('./mkcomposefs.js', import.meta.url));
-    const { runMkcomposefs } = loadCompiled(file) as typeof mkcomposefs;
-    await runMkcomposefs(wordsOfMkcomposefs);
-  } else {
-    const { runTool } = (await import(new URL('./tools.mjs', import.meta.url).href)) as typeof tools;
-    await runTool(tool, words);
+    const { runMkcomposefs } = load('mkcomposefs') as typeof mkcomposefs;
+    return runMkcomposefs(wordsOfMkcomposefs);
   }
+  const { runTool } = load('tools') as typeof tools;
+  return runTool(tool, words);
 }
 
 /** The words of a plain call of mkcomposefs, by whichever name; undefined for all else. */
