@@ -28,21 +28,24 @@ export async function withSysrootLock<T>(
   use: () => Promise<T> | T,
 ): Promise<T> {
   const path = fsPath(joinPath(sysroot, byteString('ostree/lock')));
-  const fd = await acquire(path, waiting);
+  let fd: number | undefined;
   const release = () => {
+    if (fd === undefined) return;
     try {
       unlinkSync(path);
     } catch (error) {
       if (!isErrno(error, 'ENOENT')) throw ioError('unlinkat(ostree/lock)', error);
     }
   };
+  // Before the file is made: a signal that comes between the two would leave it behind.
   const forget = onExit(release);
   try {
+    fd = await acquire(path, waiting);
     return await use();
   } finally {
     forget();
     release();
-    closeSync(fd);
+    if (fd !== undefined) closeSync(fd);
   }
 }
 

@@ -60,29 +60,33 @@ needs.describe('a deployment', () => {
     }
   }
 
-  needs.it(`killed at ${MOMENTS} moments leaves the old list or the new one, whole`, async () => {
-    const before = performance.now();
-    admin('deploy', '--os=os', 'two');
-    const duration = performance.now() - before;
-    let current = list();
-    for (let moment = 0; moment < MOMENTS; moment++) {
-      const refspec = moment % 2 === 0 ? 'one' : 'two';
-      const child = start(refspec);
-      const closed = once(child, 'close');
-      await Promise.race([setTimeout((duration * (moment + 1)) / MOMENTS), closed]);
-      child.kill('SIGKILL');
-      await closed;
-      const now = list();
-      const wanted = [refspec, current[0]];
-      expect([current, wanted]).toContainEqual(now);
-      current = now;
+  needs.it(
+    `killed at ${MOMENTS} moments leaves the old list or the new one, whole`,
+    async () => {
+      const before = performance.now();
+      admin('deploy', '--os=os', 'two');
+      const duration = performance.now() - before;
+      let current = list();
+      for (let moment = 0; moment < MOMENTS; moment++) {
+        const refspec = moment % 2 === 0 ? 'one' : 'two';
+        const child = start(refspec);
+        const closed = once(child, 'close');
+        await Promise.race([setTimeout((duration * (moment + 1)) / MOMENTS), closed]);
+        child.kill('SIGKILL');
+        await closed;
+        const now = list();
+        const wanted = [refspec, current[0]];
+        expect([current, wanted]).toContainEqual(now);
+        current = now;
+        expectBootable();
+      }
+      admin('cleanup');
+      expect(deploymentDirectories(sysroot)).toHaveLength(current.length);
       expectBootable();
-    }
-    admin('cleanup');
-    expect(deploymentDirectories(sysroot)).toHaveLength(current.length);
-    expectBootable();
-    expect(sealtreeOk(['fsck', `--repo=${sysroot}/ostree/repo`])).toContain('no errors found');
-  });
+      expect(sealtreeOk(['fsck', `--repo=${sysroot}/ostree/repo`])).toContain('no errors found');
+    },
+    300_000,
+  );
 
   needs.it('interrupted leaves nothing of itself', async () => {
     for (const delay of [250, 320, 400]) {
