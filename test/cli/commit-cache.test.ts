@@ -262,7 +262,7 @@ describe('a cache that is not what it was', () => {
       data.writeDoubleLE(Date.now() + 1e9, 16);
       writeFileSync(path, data);
     },
-    'is a directory': (path) => {
+    'is a symlink to a directory': (path) => {
       rmSync(path);
       symlinkSync('/', path);
     },
