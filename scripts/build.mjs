@@ -29,6 +29,8 @@ const forNode = {
 const script = {
   ...forNode,
   format: 'cjs',
+  // A bundle that is run as an expression has no import().
+  supported: { 'dynamic-import': false },
   define: { ...forNode.define, 'import.meta.url': 'thisFile' },
   banner: { js: "const thisFile = require('node:url').pathToFileURL(__filename).href;" },
 };
