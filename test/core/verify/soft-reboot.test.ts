@@ -182,10 +182,11 @@ describe('planSoftReboot', () => {
       expect(kept(SIGNED, sealed)).toBe(sealed);
     });
 
-    const value = (...values: string[]) => fc.option(fc.constantFrom(...values), { nil: undefined });
+    // Half of the values are left out: most of those that are there lead to a refusal.
+    const value = (...values: string[]) => fc.option(fc.constantFrom(...values), { nil: undefined, freq: 2 });
     const conf = fc
       .record({
-        enabled: value('signed', 'verity', 'yes', 'maybe', 'no', '0', 'wrong'),
+        enabled: value('signed', 'signed', 'signed', 'verity', 'yes', 'maybe', 'no', '0', 'wrong'),
         keypath: value('/var/key', '/none', '/etc/ostree/initramfs-root-binding.key'),
         keyfile: value('/var/key'),
         timestamp: value('0', '1', '1800000000'),
