@@ -86,7 +86,11 @@ const fat: BootCase[] = [
           `${call} ${/([^/" <>]*)(?:>|")$/.exec(words)?.[1]?.replace(/^\.tmp-.*/, 'new')}`,
       );
       // Kernel and initramfs, their folder, the links; then all of both file systems; then entries, the default's last.
-      const entry = (number: number) => ['fsync new', `rename ostree-2-${number}.conf`, 'fsync entries'];
+      // An entry once more under its name, beside which FAT keeps where it lies.
+      const entry = (number: number) => {
+        const name = `ostree-2-${number}.conf`;
+        return ['fsync new', `rename ${name}`, `fsync ${name}`, 'fsync entries'];
+      };
       expect(calls.slice(calls.indexOf('fsync new'), -1)).toEqual([
         ...['fsync new', 'rename vmlinuz-1.0', 'fsync new', 'rename initramfs-1.0.img'],
         ...['fsync os-SUM', 'fsync os-SUM', 'rename boot.0', 'syncfs repo', 'syncfs boot'],

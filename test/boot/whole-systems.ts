@@ -1,6 +1,6 @@
 /**
- * Whether a disk on which the power went boots: what a boot loader finds there, before and after the file systems are
- * repaired, judged by the decision of the boot program and by `image verify`.
+ * Whether a disk on which the power went boots: what a boot loader finds there, after the file systems are repaired and as
+ * it was found, judged by the decision of the boot program and by `image verify`.
  * @module
  */
 import { byteString, displayByteString } from '../../src/core/bytes/byte-string.ts';
@@ -22,8 +22,10 @@ import { bootCommand } from './root.ts';
 export interface Judgement {
   /** Commits of the deployments that the boot menu leads to, the default first. */
   readonly commits: readonly string[];
-  /** Why the disk is not as it should be; empty if it is. */
+  /** Why the disk is not as it should be, its file systems repaired; empty if it is. */
   readonly faults: readonly string[];
+  /** The same for a boot loader that replays no journal and repairs nothing. */
+  readonly unrepaired: readonly string[];
 }
 
 /**
@@ -32,25 +34,42 @@ export interface Judgement {
  * @param parts files which are changed: journals are replayed, file systems repaired
  */
 export function judgeParts({ boot, root }: Parts, kind: BootKind): Judgement {
-  const commits: string[] = [];
   const faults: string[] = [];
-  try {
-    const found = onDisk(boot, (disk) => readMenu(disk, kind));
+  const unrepaired: string[] = [];
+  const menu = (what: string[]) =>
+    attempt(what, [], () => {
+      const entries = onDisk(boot, (disk) => readMenu(disk, kind));
+      if (entries.length === 0) what.push('the boot menu is empty');
+      return entries;
+    });
+  const found = menu(unrepaired);
+  attempt(faults, undefined, () => {
     if (kind === 'esp') repairFat(boot);
     else repairExt4(boot);
     repairExt4(root);
-    const repaired = onDisk(boot, (disk) => readMenu(disk, kind));
-    for (const [name, menu] of Object.entries({ found, repaired }))
-      if (menu.length === 0) faults.push(`the boot menu is empty as it was ${name}`);
-    onDisk(root, (disk) => {
-      const judge = judgeRoot(disk, root, faults);
-      for (const entry of found) commits.push(judge(entry));
-      for (const entry of repaired) if (!found.some((other) => isSame(entry, other))) judge(entry);
-    });
+  });
+  const repaired = menu(faults);
+  const judge = (menu: readonly MenuEntry[], what: string[]) =>
+    attempt(what, [], () =>
+      onDisk(root, (disk) => {
+        const judgeOne = judgeRoot(disk, root, what);
+        return menu.map(judgeOne);
+      }),
+    );
+  const commits = judge(repaired, faults);
+  const same = found.length === repaired.length && found.every((entry, at) => isSame(entry, repaired[at]));
+  if (!same) judge(found, unrepaired);
+  return { commits, faults, unrepaired };
+}
+
+/** What `work` returns; if it fails, that is noted, and `otherwise` is returned. */
+function attempt<T>(faults: string[], otherwise: T, work: () => T): T {
+  try {
+    return work();
   } catch (error) {
     faults.push((error as Error).message);
+    return otherwise;
   }
-  return { commits, faults };
 }
 
 export function onDisk<T>(path: string, use: (disk: OpenDisk) => T): T {
@@ -79,8 +98,9 @@ function expectStatus(command: readonly Word[], most: number): void {
   if (status > most || status < 0) throw new Error(`${command.slice(-3).join(' ')}: ${stdout}${stderr}`);
 }
 
-function isSame(a: MenuEntry, b: MenuEntry): boolean {
+function isSame(a: MenuEntry, b: MenuEntry | undefined): boolean {
   return (
+    b !== undefined &&
     a.fileName === b.fileName &&
     a.options === b.options &&
     Buffer.compare(a.kernel, b.kernel) === 0 &&

@@ -28,6 +28,8 @@ export interface Cut {
 const MAGIC = 0x6a736677736872n;
 const FLUSH = 1n;
 const SECTOR = 512;
+/** What a disk writes whole or not at all: a physical sector of today's. ext4 relies on it for its own superblock. */
+const BLOCK = 4096;
 
 /** @throws Error for anything but writes and flushes */
 export function readWriteLog(path: string): LogEntry[] {
@@ -82,16 +84,20 @@ export function cutPower(log: readonly LogEntry[], entries: number, random: Rand
   for (const entry of log.slice(certain, entries)) {
     if (entry === 'flush' || random() >= chance) continue;
     if (random() >= torn) survived.push(entry);
-    else survived.push(...sectors(entry).filter(() => random() < 0.5));
+    else survived.push(...blocks(entry).filter(() => random() < 0.5));
   }
   return { entries, survived };
 }
 
-function sectors({ at, data }: Write): Write[] {
-  return Array.from({ length: data.length / SECTOR }, (_, index) => ({
-    at: at + index * SECTOR,
-    data: data.subarray(index * SECTOR, (index + 1) * SECTOR),
-  }));
+/** Parts of a write of which a disk writes each whole or not at all. */
+function blocks({ at, data }: Write): Write[] {
+  const parts: Write[] = [];
+  for (let from = 0; from < data.length; ) {
+    const to = Math.min(data.length, from + BLOCK - ((at + from) % BLOCK));
+    parts.push({ at: at + from, data: data.subarray(from, to) });
+    from = to;
+  }
+  return parts;
 }
 
 /** Writes to a file what belongs to the part of the disk that it holds. */

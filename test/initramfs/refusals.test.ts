@@ -376,15 +376,16 @@ function editCommit(disk: string, deployment: string): void {
 
 /** Path, type, size, time of change and content of everything on a disk. */
 function everything(disk: string): string[] {
-  const names = readdirSync(disk, { recursive: true, encoding: 'latin1' }).sort();
-  return names.map((name) => {
-    const path = join(disk, name);
+  // Without types, readdir would follow symlinks, of which one leads to its own directory.
+  const entries = readdirSync(disk, { recursive: true, withFileTypes: true });
+  const paths = entries.map(({ parentPath, name }) => join(parentPath, name)).sort();
+  return paths.map((path) => {
     const status = lstatSync(path, { bigint: true });
     const content = status.isFile()
       ? createHash('sha256').update(readFileSync(path)).digest('hex')
       : status.isSymbolicLink()
         ? readlinkSync(path)
         : '';
-    return [name, status.mode, status.mtimeNs, status.ctimeNs, content].join(' ');
+    return [path, status.mode, status.mtimeNs, status.ctimeNs, content].join(' ');
   });
 }
